@@ -1,0 +1,111 @@
+"""The tree of everything this system raises on purpose.
+
+FieldError                  exit_code, and a line that a person can act on
+  SettingError              a setting is misspelled or impossible
+  InputError                a file or an argument cannot be used
+  LogError                  has topic, partition, offset
+    FoldVersionError        state was written by another version of the fold
+    FloodError              half of the recent records are bad
+    DeliveryError           a write to the log was not acknowledged
+    StalledError            the worker makes no progress
+  WireError                 bytes that are not events (reason, detail)
+  PartUnavailable           Kafka, PostgreSQL or Redis does not answer
+  ProjectionError           a projection cannot go on from where it is
+  SetupError                a part cannot be brought to this machine or started on it
+  SchemaError               the database's schema is not one that this version can migrate
+"""
+
+from __future__ import annotations
+
+
+class FieldError(Exception):
+    """Base of the tree; ``str(error)`` is one clear line that says what to do next."""
+
+    exit_code = 1
+
+
+class SettingError(FieldError):
+    """A setting is misspelled, missing or impossible."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"setting {name}: {problem}")
+        self.name = name
+
+
+class InputError(FieldError):
+    """A file or an argument of a command cannot be used; the line names it."""
+
+    exit_code = 2
+
+
+class LogError(FieldError):
+    """Something about one place of the log; carries topic, partition and offset."""
+
+    def __init__(self, message: str, *, topic: str, partition: int, offset: int = -1) -> None:
+        super().__init__(f"{message} [{topic}/{partition}@{offset}]")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
+class FoldVersionError(LogError):
+    """State was written by another version of the fold: replay instead of mixing the two."""
+
+    exit_code = 4
+
+
+class FloodError(LogError):
+    """Too many of the recent records are bad: somebody should look before the log is skipped."""
+
+    exit_code = 3
+
+
+class DeliveryError(LogError):
+    """A write was not acknowledged; the process must leave and start from its last checkpoint."""
+
+    exit_code = 5
+
+
+class StalledError(LogError):
+    """Lag grows, nothing is folded and nothing is committed."""
+
+    exit_code = 6
+
+
+class WireError(FieldError):
+    """Bytes that are not events. ``reason`` is one of ``validate.REASONS``."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class PartUnavailable(FieldError):
+    """Kafka, PostgreSQL or Redis does not answer."""
+
+    exit_code = 7
+
+    def __init__(self, part: str, problem: str) -> None:
+        super().__init__(f"{part} does not answer: {problem}")
+        self.part = part
+
+
+class ProjectionError(FieldError):
+    """A projection cannot go on from where it is."""
+
+    exit_code = 8
+
+
+class SchemaError(FieldError):
+    """The database's schema is newer than this version, or one of its migrations was changed afterwards."""
+
+    exit_code = 9
+
+
+class SetupError(FieldError):
+    """A part cannot be brought to this machine or started on it; the message has the end of its log."""
+
+    exit_code = 10

@@ -1,0 +1,77 @@
+"""Memory particles and quantum fields: the most recent N by (timestamp, id), kept per shard, merged on reading.
+
+Pure. What a device leaves behind when it opts out is an empty place: it is never shown but still counts,
+so that the number of shards and partitions changes nothing in the merged N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from streams.events import Event
+from streams.fold.opts import Toggles
+
+Rank = tuple[int, str, str]
+"""(timestamp, id, device)."""
+
+
+class Remembered(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One place. ``device`` is empty in an empty place, and so is all after ``key``."""
+
+    timestamp: int
+    id: str
+    device: str
+    key: str
+    type: str = ""
+    intensity: int = 0
+    x: float | None = None
+    y: float | None = None
+    z: float | None = None
+    data: dict[str, Any] = {}
+
+    def rank(self) -> Rank:
+        """Place in the order of all."""
+        return self.timestamp, self.id, self.device
+
+
+def remember(event: Event) -> Remembered:
+    """The place that an event takes."""
+    return Remembered(
+        event.timestamp, event.id, event.device_id, event.key, event.type, event.intensity,
+        event.x, event.y, event.z, msgspec.to_builtins(event.data),
+    )  # fmt: skip
+
+
+class Memory:
+    """The places of one shard whose events are final."""
+
+    __slots__ = ("capacity", "places")
+
+    def __init__(self, capacity: int, places: list[Remembered] | None = None) -> None:
+        self.capacity = capacity
+        self.places: list[Remembered] = places or []
+
+    def add(self, place: Remembered) -> None:
+        """Take a place; ``settle`` drops what is too much."""
+        self.places.append(place)
+
+    def settle(self, toggles: Toggles) -> None:
+        """Keep the newest N in order, and empty the places of those who opted out since."""
+        self.places = newest(self.places, self.capacity)
+        if toggles.devices:
+            self.places = [emptied(place, toggles) for place in self.places]
+
+
+def emptied(place: Remembered, toggles: Toggles) -> Remembered:
+    """The place, or an empty one when its device opted out after it."""
+    if place.device not in toggles.devices or (place.timestamp, place.id) > toggles.last_out(place.device):
+        return place
+    return Remembered(place.timestamp, place.id, "", place.key)
+
+
+def newest(places: Iterable[Remembered], capacity: int) -> list[Remembered]:
+    """The newest N places, oldest first, empty ones among them."""
+    return sorted(places, key=Remembered.rank)[-capacity:]

@@ -1,0 +1,122 @@
+"""All shards of one partition: the driver's side of the fold.
+
+Pure. A driver (worker, replay, embedded) hands in the valid events of each record in order of offset, and now and
+then takes a checkpoint: what has changed, and the records of the shards that did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from streams.changes import Changes, Marker, encode
+from streams.events import OPTS, Event
+from streams.fold.duplicates import Verdict
+from streams.fold.rows import Shown, changed_rows
+from streams.fold.rules import DEFAULT_RULES, Rules
+from streams.fold.shard import Shard, position_record, record_position
+from streams.table import parse_key, position_key, record_key, shard_of
+
+
+class Checkpoint(NamedTuple):
+    """What a driver stores, in this order: ``changes``, ``marker``, ``records`` (the position record is the last)."""
+
+    position: int
+    changes: list[tuple[bytes, bytes]]
+    marker: bytes
+    records: list[tuple[bytes, bytes]]
+
+
+class PartitionFold:
+    """The fold of one partition.
+
+    ``position``: the last record offset folded (-1: none); ``watermark``: highest accepted timestamp (ms);
+    ``counts``: accepted, duplicate and late events since the start of this object.
+    """
+
+    def __init__(self, partition: int, shards: int, rules: Rules = DEFAULT_RULES) -> None:
+        self.partition = partition
+        self.rules = rules
+        self.position = -1
+        self.watermark = -1
+        self.counts = dict.fromkeys(("accepted", "duplicate", "late"), 0)
+        self._shards = [Shard(partition, number, rules) for number in range(shards)]
+        self._shown: list[Shown] = [{} for _ in range(shards)]
+        self._dirty: set[int] = set()
+
+    def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+        """Take the state from changelog records: the highest position of each shard over all writers.
+
+        Returns the superseded keys, to be tombstoned once a newer record of this writer is acknowledged.
+        Raises FoldVersionError when another fold wrote them.
+        """
+        best: dict[int | None, tuple[int, bytes, bytes]] = {}
+        superseded = []
+        for key, value in records:
+            number = parse_key(key)[1]
+            candidate = (record_position(value), key, value)
+            superseded.append(key)
+            if number not in best or candidate > best[number]:
+                best[number] = candidate
+        for number, (position, _, value) in best.items():
+            if number is None:
+                self.position = position
+            else:
+                shard = Shard.decode(value, self.rules)
+                self._shards[number] = shard
+                self.watermark = max(self.watermark, shard.watermark)
+        return superseded
+
+    def fold(self, offset: int, events: Sequence[Event]) -> None:
+        """Fold the valid events of one record; shards that already hold this offset skip it."""
+        shards, count, dirty = self._shards, len(self._shards), self._dirty
+        verdicts = [0, 0, 0]
+        for event in events:
+            if event.type in OPTS:
+                verdicts[self._toggle(offset, event)] += 1
+                continue
+            number = shard_of(event.key, count)
+            shard = shards[number]
+            if offset <= shard.position:
+                continue
+            verdict = shard.fold(event)
+            verdicts[verdict] += 1
+            if not verdict:
+                dirty.add(number)
+                if event.timestamp > self.watermark:
+                    self.watermark = event.timestamp
+        for name, more in zip(self.counts, verdicts, strict=True):
+            self.counts[name] += more
+        self.position = max(self.position, offset)
+
+    def checkpoint(self, writer: str, full: bool = False) -> Checkpoint:
+        """Settle and encode the shards that changed since the last checkpoint, and forget that they did."""
+        changes, records = [], []
+        generation = int(writer.partition("-")[0])
+        for number in sorted(self._dirty):
+            shard = self._shards[number]
+            shard.settle()
+            sessions, pairs, gone_sessions, gone_pairs = changed_rows(shard, self._shown[number], full)
+            shard.dirty.clear()
+            if full or sessions or pairs or gone_sessions or gone_pairs:
+                change = Changes(
+                    self.partition, number, self.position, writer, generation, self.rules.version, full,
+                    sessions, pairs, gone_sessions, gone_pairs,
+                )  # fmt: skip
+                changes.append((f"{self.partition}/{number}".encode(), encode(change)))
+            records.append((record_key(self.partition, number, writer), shard.encode(self.position)))
+        self._dirty.clear()
+        records.append(
+            (position_key(self.partition, writer), position_record(self.partition, self.position, self.rules))
+        )
+        marker = Marker(self.partition, self.position, writer, generation, self.watermark, **self.counts)
+        return Checkpoint(self.position, changes, encode(marker), records)
+
+    def _toggle(self, offset: int, event: Event) -> Verdict:
+        """OPT_* goes to every shard that has not got it yet; it counts once."""
+        verdict = Verdict.DUPLICATE
+        for number, shard in enumerate(self._shards):
+            if offset > shard.position and not shard.toggle(event):
+                verdict = Verdict.ACCEPTED
+                self._dirty.add(number)
+        return verdict

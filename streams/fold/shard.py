@@ -1,0 +1,154 @@
+"""A shard: some routing keys of a partition, whole, in one record with one position.
+
+Pure. The shard is the unit of atomicity: what one event did to any table is in the same changelog record.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from streams.errors import FoldVersionError
+from streams.events import BLOOM, FIELD, OPT_OUT, SACRED_PHRASE, Event
+from streams.fold.duplicates import Verdict
+from streams.fold.key import Key, KeyRecord
+from streams.fold.opts import Effect, Toggle, Toggles
+from streams.fold.particles import Memory, Remembered, newest, remember
+from streams.fold.rules import Rules
+from streams.fold.state import State, left_out
+
+
+class ShardRecord(msgspec.Struct, array_like=True):
+    """A ``Shard`` at rest: the value of its changelog record (MessagePack, positional)."""
+
+    fold_version: str
+    partition: int
+    shard: int
+    position: int
+    toggles: list[Toggle]
+    particles: list[Remembered]
+    quantum_fields: list[Remembered]
+    keys: dict[str, KeyRecord]
+
+
+class _Head(msgspec.Struct, array_like=True):
+    fold_version: str
+    partition: int
+    shard: int
+    position: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ShardRecord, strict=False).decode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+class Shard:
+    """Keys, toggles and memories. ``dirty`` names the keys that changed since the last record."""
+
+    __slots__ = ("_memories", "dirty", "keys", "number", "particles", "partition", "position", "quantum_fields",
+                 "rules", "toggles", "weights")  # fmt: skip
+
+    def __init__(self, partition: int, number: int, rules: Rules, record: ShardRecord | None = None) -> None:
+        record = record or ShardRecord(rules.version, partition, number, -1, [], [], [], {})
+        self.partition = partition
+        self.number = number
+        self.rules = rules
+        self.weights = rules.weights()
+        self.position = record.position
+        self.toggles = Toggles(record.toggles)
+        self.particles = Memory(rules.particles, record.particles)
+        self.quantum_fields = Memory(rules.quantum_fields, record.quantum_fields)
+        self._memories = {BLOOM: self.particles, SACRED_PHRASE: self.particles, FIELD: self.quantum_fields}
+        self.keys = {name: Key(key) for name, key in record.keys.items()}
+        self.dirty: set[str] = set()
+
+    @classmethod
+    def decode(cls, value: bytes, rules: Rules) -> Shard:
+        """From a changelog value; raises FoldVersionError when another fold wrote it."""
+        head = _decode_head(value)
+        if head.fold_version != rules.version:
+            raise FoldVersionError(
+                f"shard {head.shard} was folded by version {head.fold_version}, this is {rules.version}: "
+                "run `field replay` to rebuild the state with this fold",
+                topic="changelog", partition=head.partition, offset=head.position,
+            )  # fmt: skip
+        return cls(head.partition, head.shard, rules, _decode(value))
+
+    def fold(self, event: Event) -> Verdict:
+        """Fold one event of this shard (not OPT_*)."""
+        key = self.keys.get(event.key)
+        if key is None:
+            key = self.keys[event.key] = Key()
+        verdict = key.accept(event, self.rules)
+        if not verdict:
+            self.dirty.add(event.key)
+            if len(key.tail) > key.threshold:
+                key.advance(self.toggles, self._memories, self.rules, self.weights)
+        return verdict
+
+    def toggle(self, event: Event) -> Verdict:
+        """OPT_OUT or OPT_IN, which concerns every key: never late, and moves no watermark."""
+        out = event.type == OPT_OUT
+        for key in self.keys.values():  # what is final must not depend on when it was last looked at
+            key.advance(self.toggles, self._memories, self.rules, self.weights)
+        effect = self.toggles.add(event.timestamp, event.id, event.device_id, out)
+        if effect is Effect.DUPLICATE:
+            return Verdict.DUPLICATE
+        self.dirty.update(self.keys)
+        if effect is Effect.SWITCH and out:
+            for key in self.keys.values():
+                if event.timestamp < key.settled:
+                    key.base.forget(event.device_id)
+        return Verdict.ACCEPTED
+
+    def settle(self) -> None:
+        """Bring all changed keys to the form that depends on the accepted events alone."""
+        for name in self.dirty:
+            key = self.keys[name]
+            key.advance(self.toggles, self._memories, self.rules, self.weights)
+            key.base.prune(key.settled, key.watermark, self.rules)
+        self.particles.settle(self.toggles)
+        self.quantum_fields.settle(self.toggles)
+
+    def encode(self, position: int) -> bytes:
+        """The record of this shard at ``position``; ``settle`` first."""
+        self.position = position
+        return _encode(
+            ShardRecord(
+                self.rules.version, self.partition, self.number, position, self.toggles.ordered,
+                self.particles.places, self.quantum_fields.places,
+                {name: key.record() for name, key in self.keys.items()},
+            )
+        )  # fmt: skip
+
+    def live(self, name: str) -> State:
+        """One key's state with all accepted events; ``settle`` first."""
+        return self.keys[name].live(self.toggles, self.rules, self.weights)
+
+    def remembered(self, event_types: tuple[str, ...]) -> list[Remembered]:
+        """The newest places of a memory with those of the events that are not final yet; ``settle`` first."""
+        memory = self._memories[event_types[0]]
+        recent = [
+            remember(entry[5])
+            for key in self.keys.values()
+            for entry in key.tail
+            if entry[5].type in event_types and not (self.toggles.devices and left_out(self.toggles, entry[5]))
+        ]
+        merged = Memory(memory.capacity, newest([*memory.places, *recent], memory.capacity))
+        merged.settle(self.toggles)
+        return merged.places
+
+    @property
+    def watermark(self) -> int:
+        """Highest accepted timestamp of all keys (ms); -1 for none."""
+        return max((key.watermark for key in self.keys.values()), default=-1)
+
+
+def record_position(value: bytes) -> int:
+    """Position of a shard's or a partition's record, without decoding the rest."""
+    return _decode_head(value).position
+
+
+def position_record(partition: int, position: int, rules: Rules) -> bytes:
+    """The record that says how far a partition is folded."""
+    return _encode(_Head(rules.version, partition, -1, position))

@@ -1,0 +1,203 @@
+"""All settings: environment variables, each with default, unit and reason, read once and checked.
+
+Pure: ``read`` takes a mapping. ``deploy/SETTINGS.md`` is generated from here (``page``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from streams.errors import SettingError
+from streams.fold.rules import Rules
+
+RULE_PREFIX = "FIELD_RULE_"
+
+
+def _setting(
+    name: str,
+    default: str | int | float,
+    reason: str,
+    *,
+    minimum: int | float | None = None,
+    maximum: int | float | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    metadata = {
+        "name": name,
+        "reason": reason,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "secret": secret,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force. Units stand last in the names."""
+
+    kafka_brokers: str = _setting("KAFKA_BROKERS", "127.0.0.1:9092", "host:port, comma separated; the log of record")
+    database_url: str = _setting(
+        "DATABASE_URL", "postgresql://field:field@127.0.0.1:5432/field", "TimescaleDB with PostGIS", secret=True
+    )
+    redis_host: str = _setting("REDIS_HOST", "127.0.0.1", "where the hot snapshot lives")
+    redis_port: int = _setting("REDIS_PORT", 6379, "Redis port", minimum=1, maximum=65_535)
+    redis_password: str = _setting("REDIS_PASSWORD", "", "empty: none", secret=True)
+    home: str = _setting("FIELD_HOME", ".field", "folder of local parts, their logs and process files")
+    parts: str = _setting(
+        "FIELD_PARTS", "auto", "who runs Kafka, PostgreSQL and Redis", choices=("auto", "docker", "local", "none")
+    )
+    generation: str = _setting("FIELD_GENERATION", "live", "names consumer groups, changelog and Redis keys")
+    events_topic: str = _setting("FIELD_EVENTS_TOPIC", "field.events", "the log of record")
+    changes_topic: str = _setting("FIELD_CHANGES_TOPIC", "field.changes", "rows that changed, for the projector")
+    rejected_topic: str = _setting("FIELD_REJECTED_TOPIC", "field.rejected", "dead letters")
+    partitions: int = _setting("FIELD_PARTITIONS", 4, "for the life of a topic; one core folds several", minimum=1)
+    shards: int = _setting("FIELD_SHARDS", 64, "per partition; a shard's record should stay under 256 KB", minimum=1)
+    replication: int = _setting("FIELD_REPLICATION", 1, "copies of each topic; 3 in production", minimum=1)
+    checkpoint_ms: int = _setting("FIELD_CHECKPOINT_MS", 2_000, "how much is folded again after a crash", minimum=10)
+    checkpoint_events: int = _setting(
+        "FIELD_CHECKPOINT_EVENTS", 200_000, "a checkpoint at the latest after so many events", minimum=1
+    )
+    poll_records: int = _setting("FIELD_POLL_RECORDS", 5_000, "Kafka records in one batch of a partition", minimum=1)
+    linger_ms: int = _setting("FIELD_LINGER_MS", 10, "how long a producer gathers a batch", minimum=0)
+    skew_ms_max: int = _setting("FIELD_SKEW_MS_MAX", 60_000, "event time may be this much after received", minimum=0)
+    event_bytes_max: int = _setting("FIELD_EVENT_BYTES_MAX", 65_536, "larger events are rejected", minimum=256)
+    depth_max: int = _setting("FIELD_DEPTH_MAX", 16, "deeper JSON is rejected", minimum=4)
+    flood_window: int = _setting("FIELD_FLOOD_WINDOW", 1_000, "records looked back on for a flood", minimum=1)
+    flood_share: float = _setting(
+        "FIELD_FLOOD_SHARE", 0.5, "share of bad records that stops the worker; above 1 never", minimum=0.0
+    )
+    stall_s: int = _setting("FIELD_STALL_S", 60, "no progress for so long while lag grows: leave", minimum=5)
+    session_timeout_s: int = _setting("FIELD_SESSION_TIMEOUT_S", 10, "a dead worker is replaced after this", minimum=1)
+    instance: str = _setting("FIELD_INSTANCE", "", "static group membership name of this worker; empty: dynamic")
+    project_events: int = _setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
+    sample_ms: int = _setting("FIELD_SAMPLE_MS", 1_000, "how often the state's readings are stored", minimum=50)
+    retention_days: int = _setting(
+        "FIELD_RETENTION_DAYS", 0, "raw rows are dropped after this, 7 at least (Community only); 0: never", minimum=0
+    )
+    publish_ms: int = _setting("FIELD_PUBLISH_MS", 500, "how often Redis gets a new snapshot", minimum=50)
+    hot_s: int = _setting("FIELD_HOT_S", 5, "life of field:current in Redis", minimum=1)
+    stream_length: int = _setting("FIELD_STREAM_LENGTH", 10_000, "entries kept in consciousness:stream", minimum=1)
+    metrics_host: str = _setting("FIELD_METRICS_HOST", "127.0.0.1", "where the metrics endpoints listen")
+    worker_metrics_port: int = _setting(
+        "FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535
+    )
+    projector_metrics_port: int = _setting(
+        "FIELD_PROJECTOR_METRICS_PORT", 9102, "0: any free port", minimum=0, maximum=65_535
+    )
+    publisher_metrics_port: int = _setting(
+        "FIELD_PUBLISHER_METRICS_PORT", 9103, "0: any free port", minimum=0, maximum=65_535
+    )
+    log_level: str = _setting(
+        "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
+    )
+    rules: Rules = field(default_factory=Rules)
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Settings from environment variables; raises SettingError that names the bad one."""
+    names = known()
+    for name in environ:
+        _refuse_unknown(name, names)
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(Settings):
+        if item.metadata and item.metadata["name"] in environ:
+            values[item.name] = _parse(
+                environ[item.metadata["name"]], type(item.default), item.metadata["name"], **_bounds(item)
+            )
+    rules = {
+        item.name: _parse(
+            environ[RULE_PREFIX + item.name.upper()],
+            type(item.default),
+            RULE_PREFIX + item.name.upper(),
+            minimum=item.metadata["minimum"],
+        )
+        for item in dataclasses.fields(Rules)
+        if RULE_PREFIX + item.name.upper() in environ
+    }
+    settings = Settings(**values, rules=Rules(**rules))
+    _check(settings)
+    return settings
+
+
+def known() -> set[str]:
+    """Names of all settings, those of the rules included."""
+    plain = {item.metadata["name"] for item in dataclasses.fields(Settings) if item.metadata}
+    return plain | {RULE_PREFIX + item.name.upper() for item in dataclasses.fields(Rules)}
+
+
+def exports(settings: Settings, *, secrets: bool) -> dict[str, str]:
+    """The settings in force by name, secrets only when asked for."""
+    out = {}
+    for item in dataclasses.fields(Settings):
+        if item.metadata and (secrets or not item.metadata["secret"]):
+            out[item.metadata["name"]] = str(getattr(settings, item.name))
+    for item in dataclasses.fields(Rules):
+        out[RULE_PREFIX + item.name.upper()] = str(getattr(settings.rules, item.name))
+    return out
+
+
+def page() -> str:
+    """The settings page, Markdown; a test holds ``deploy/SETTINGS.md`` to it."""
+    rows = ["| setting | default | reason |", "| --- | --- | --- |"]
+    for item in dataclasses.fields(Settings):
+        if item.metadata:
+            rows.append(f"| `{item.metadata['name']}` | `{item.default}` | {item.metadata['reason']} |")
+    rows += ["", "Constants of the fold (changing one is another fold: replay):", ""]
+    rows += ["| setting | default | reason |", "| --- | --- | --- |"]
+    for item in dataclasses.fields(Rules):
+        rows.append(f"| `{RULE_PREFIX}{item.name.upper()}` | `{item.default}` | {item.metadata['reason']} |")
+    return "\n".join(rows) + "\n"
+
+
+def _bounds(item: dataclasses.Field[Any]) -> dict[str, Any]:
+    return {key: item.metadata[key] for key in ("minimum", "maximum", "choices")}
+
+
+def _refuse_unknown(name: str, names: set[str]) -> None:
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
+    if name.startswith("FIELD_") or near:
+        hint = f"; did you mean {near[0]}?" if near else "; deploy/SETTINGS.md lists all of them"
+        raise SettingError(name, "there is no such setting" + hint)
+
+
+def _parse(
+    text: str,
+    kind: type,
+    name: str,
+    *,
+    minimum: int | float | None = None,
+    maximum: int | float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    if choices and text not in choices:
+        raise SettingError(name, f"{text!r} is none of {', '.join(choices)}")
+    if kind is str:
+        return text
+    try:
+        value = kind(text)
+    except ValueError:
+        raise SettingError(name, f"{text!r} is not {'a whole number' if kind is int else 'a number'}") from None
+    if not (minimum is None or value >= minimum) or not (maximum is None or value <= maximum):
+        raise SettingError(name, f"{text} is outside {minimum}..{'' if maximum is None else maximum}")
+    return value
+
+
+def _check(settings: Settings) -> None:
+    for broker in settings.kafka_brokers.split(","):
+        host, _, port = broker.strip().rpartition(":")
+        if not host or not port.isdigit():
+            raise SettingError("KAFKA_BROKERS", f"{broker!r} is not host:port")
+    if urlsplit(settings.database_url).scheme not in ("postgresql", "postgres"):
+        raise SettingError("DATABASE_URL", "is not a postgresql:// address")
+    if not settings.generation.replace("-", "").replace("_", "").isalnum():
+        raise SettingError("FIELD_GENERATION", "letters, digits, - and _ only")
