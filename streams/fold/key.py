@@ -93,7 +93,7 @@ class Key:
             self.base.fold(events, toggles, register, rules, weights)
             for event in events:
                 memory = memories.get(event.type)
-                if memory is not None and not left_out(register, event):
+                if memory is not None and not (register.devices and left_out(register, event)):
                     memory.add(remember(event))
             if self.ids is not None:
                 for event in events:

@@ -65,6 +65,19 @@ class Memory:
             self.places = [emptied(place, toggles) for place in self.places]
 
 
+def drop_outranked(memories: list[Memory]) -> None:
+    """Drop what the memories of one partition can never show together: the newest N of all stay.
+
+    A place in a memory is final, so N newer ones stay newer; nothing merged ever changes by this.
+    """
+    capacity = memories[0].capacity
+    if sum(len(memory.places) for memory in memories) <= 2 * capacity:
+        return
+    lowest = sorted(place.rank() for memory in memories for place in memory.places)[-capacity]
+    for memory in memories:
+        memory.places = [place for place in memory.places if place.rank() >= lowest]
+
+
 def emptied(place: Remembered, toggles: Toggles) -> Remembered:
     """The place, or an empty one when its device opted out after it."""
     if place.device not in toggles.devices or (place.timestamp, place.id) > toggles.last_out(place.device):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from streams.changes import Changes, Marker, encode
 from streams.events import OPTS, Event
 from streams.fold.duplicates import Verdict
+from streams.fold.particles import drop_outranked
 from streams.fold.rows import Shown, changed_rows
 from streams.fold.rules import DEFAULT_RULES, Rules
 from streams.fold.shard import Shard, position_record, record_position
@@ -93,9 +94,12 @@ class PartitionFold:
         """Settle and encode the shards that changed since the last checkpoint, and forget that they did."""
         changes, records = [], []
         generation = int(writer.partition("-")[0])
+        for number in self._dirty:
+            self._shards[number].settle()
+        drop_outranked([shard.particles for shard in self._shards])
+        drop_outranked([shard.quantum_fields for shard in self._shards])
         for number in sorted(self._dirty):
             shard = self._shards[number]
-            shard.settle()
             sessions, pairs, gone_sessions, gone_pairs = changed_rows(shard, self._shown[number], full)
             shard.dirty.clear()
             if full or sessions or pairs or gone_sessions or gone_pairs:

@@ -1,0 +1,118 @@
+"""The driver's side of the fold: checkpoints, loading, changed rows, and what is taken back."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams import changes
+from streams.changes import Changes
+from streams.errors import FoldVersionError
+from streams.events import Event
+from streams.fold.digest import digest, tables
+from streams.fold.partition import Checkpoint, PartitionFold
+from streams.fold.rules import Rules
+from tests.worlds import START_S, say
+
+
+def fold(events: list[Event], shards: int = 1, rules: Rules | None = None) -> PartitionFold:
+    one = PartitionFold(0, shards, rules or Rules())
+    for offset, event in enumerate(events):
+        one.fold(offset, [event])
+    return one
+
+
+def rows(checkpoint: Checkpoint) -> Changes:
+    (change,) = (changes.decode(value) for _, value in checkpoint.changes)
+    assert isinstance(change, Changes)
+    return change
+
+
+def values(checkpoint: Checkpoint) -> list[bytes]:
+    return [value for _, value in checkpoint.records[:-1]]
+
+
+def echoes(*seconds: float, room: str = "hall") -> list[Event]:
+    return [say(device, "BLOOM", second, room=room) for second in seconds for device in ("ana", "ben")]
+
+
+def test_a_third_echo_within_a_minute_is_a_changed_pair() -> None:
+    one = fold(echoes(0, 20, 40))
+    change = rows(one.checkpoint("1-a"))
+    assert [(pair.low, pair.high, pair.established) for pair in change.pairs] == [("ana", "ben", START_S + 40)]
+    assert one.checkpoint("1-a").changes == []
+
+
+def test_a_pair_shown_too_early_is_taken_back() -> None:
+    """The third echo was shown, then it turns out that ana had opted out just before it."""
+    one = fold([*echoes(0, 20), say("ana", "BLOOM", 40, room="hall"), say("ben", "TOUCH", 40.5, to="ana", room="hall")])
+    assert rows(one.checkpoint("1-a")).pairs
+    one.fold(6, [say("ana", "OPT_OUT", 40.2)])
+    assert rows(one.checkpoint("1-a")).removed_pairs == [("hall", "ana", "ben")]
+
+
+def test_a_session_shown_too_early_is_taken_back() -> None:
+    """After silence a session opens, then an earlier event shows that the silence was too short."""
+    one = fold([say("ana", "ENTER", 0, room="hall"), say("ana", "BREATH", 305, room="hall", phase=1.0)])
+    shown = rows(one.checkpoint("1-a")).sessions
+    assert [(row.opened - START_S * 1000, row.final) for row in shown] == [(0, False), (305_000, False)]
+    one.fold(2, [say("ana", "BREATH", 297, room="hall", phase=1.0)])
+    change = rows(one.checkpoint("1-a"))
+    assert [(row.opened - START_S * 1000, row.devices) for row in change.sessions] == [(0, 1)]
+    assert change.removed_sessions == [("hall", (START_S + 305) * 1000)]
+
+
+def test_every_session_that_ended_is_shown_once_as_final() -> None:
+    one = fold([say("ana", "ENTER", 400 * n, room="hall") for n in range(4)])
+    first = rows(one.checkpoint("1-a")).sessions
+    assert [row.final for row in first] == [True, True, False, False]
+    one.fold(9, [say("ana", "ENTER", 4000, room="hall")])
+    assert [row.final for row in rows(one.checkpoint("1-a")).sessions] == [True, False, False]
+
+
+def test_full_lists_all_rows_of_the_shard() -> None:
+    one = fold(echoes(0, 20, 40))
+    one.checkpoint("1-a")
+    one.fold(6, [say("cy", "BREATH", 41, phase=0.0)])
+    change = rows(one.checkpoint("1-a", full=True))
+    assert change.full
+    assert len(change.pairs) == 1
+    assert len(change.sessions) == 1
+
+
+def test_loading_takes_the_highest_position_over_all_writers() -> None:
+    events = echoes(0, 20, 40)
+    early, late = fold(events[:3]).checkpoint("9-zombie"), fold(events).checkpoint("2-owner")
+    loaded = PartitionFold(0, 1)
+    superseded = loaded.load([*late.records, *early.records])
+    assert sorted(superseded) == sorted(key for key, _ in early.records + late.records)
+    assert loaded.position == 5
+    for offset, event in enumerate(events):
+        loaded.fold(offset, [event])
+    assert loaded.counts["accepted"] == 0
+    loaded.fold(6, [say("cy", "BREATH", 41, phase=0.0)])
+    assert len(tables(values(loaded.checkpoint("3-b")))["resonance"]) == 3
+
+
+def test_another_fold_refuses_the_state() -> None:
+    records = fold(echoes(0)).checkpoint("1-a").records
+    with pytest.raises(FoldVersionError, match="field replay"):
+        PartitionFold(0, 1, Rules(seats=2)).load(records)
+
+
+def test_a_shards_record_holds_the_position_of_its_checkpoint() -> None:
+    checkpoint = fold(echoes(0, 20)).checkpoint("1-a")
+    assert [changes.record_position(value) for _, value in checkpoint.records] == [3, 3]
+
+
+@pytest.mark.parametrize("shards", [1, 3, 8])
+def test_more_particles_than_fit_are_the_same_for_any_number_of_shards(shards: int) -> None:
+    rules = Rules(particles=3)
+    events = [say(f"d{n % 7}", "BLOOM", 20 * n, id=f"{n:08x}-0000-4000-8000-000000000000") for n in range(30)]
+    events.insert(15, say("d1", "OPT_OUT", 281, id="f" * 8 + "-0000-4000-8000-000000000000"))
+    several = PartitionFold(0, shards, rules)
+    newest: dict[bytes, bytes] = {}
+    for offset, event in enumerate(events):
+        several.fold(offset, [event])
+        newest.update(several.checkpoint("1-a").records[:-1])
+    whole = fold(events, 1, rules).checkpoint("1-a")
+    assert digest(newest.values(), rules)["particles"] == digest(values(whole), rules)["particles"]
