@@ -81,9 +81,8 @@ def _add_state(out: dict[str, list[list[Any]]], name: str, state: State, waterma
             sorted([device, *stay] for device, stay in session.present.items()),
             sorted([device, *tally] for device, tally in session.heard.items()),
         ])  # fmt: skip
-    horizon = watermark // 1000 - rules.echo_window_s - rules.lateness_ms // 1000
     for pair, bond in state.bonds.pairs.items():
-        if not is_stale(bond, horizon):
+        if not is_stale(bond, watermark // 1000, rules):
             low, _, high = pair.partition(SEPARATOR)
             out["entanglements"].append([
                 name, low, high, bond.before, bond.last, bond.echoed, bond.explicit, bond.kind, bond.intensity,

@@ -78,7 +78,7 @@ class Bonds:
             if kind == TOUCH:
                 self._echo(pair, second, rules)
             elif kind == ENTANGLE:
-                self._bind(pair, second, event)
+                self._bind(pair, second, event, rules)
             elif kind == RELEASE:
                 self._release(pair)
         elif seated is not None and kind in (SPIRAL, BLOOM, TOUCH, SACRED_PHRASE):
@@ -93,12 +93,13 @@ class Bonds:
             del self.pairs[pair]
         self.touched.update(gone)
 
-    def prune(self, floor_ms: int, watermark: int, rules: Rules) -> None:
-        """Drop what no later event (none is before ``floor_ms``) can still build on."""
-        oldest = floor_ms // 1000 - 1
-        self.gestures = {kind: made for kind, made in sorted(self.gestures.items()) if made and made[-1][0] >= oldest}
-        horizon = watermark // 1000 - rules.echo_window_s - rules.lateness_ms // 1000
-        self.pairs = {pair: bond for pair, bond in sorted(self.pairs.items()) if not is_stale(bond, horizon)}
+    def prune(self, floor_ms: int, rules: Rules) -> None:
+        """Drop what no later event (none is before ``floor_ms``) can still build on; sort the rest."""
+        second = floor_ms // 1000
+        self.gestures = {
+            kind: made for kind, made in sorted(self.gestures.items()) if made and made[-1][0] >= second - 1
+        }
+        self.pairs = {pair: bond for pair, bond in sorted(self.pairs.items()) if not is_stale(bond, second, rules)}
 
     def _gesture(self, event: Event, second: int, seated: Collection[str], rules: Rules) -> None:
         kind = event.type if event.type != SACRED_PHRASE else f"{event.type}:{_phrase(event)}"
@@ -129,10 +130,12 @@ class Bonds:
         self.pairs[pair] = bond
         self.touched.add(pair)
 
-    def _bind(self, pair: str, second: int, event: Event) -> None:
+    def _bind(self, pair: str, second: int, event: Event, rules: Rules) -> None:
         data = event.data
         assert isinstance(data, Entangle)
-        bond = self.pairs.get(pair, Bond())
+        bond = self.pairs.get(pair)
+        if bond is None or is_stale(bond, second, rules):
+            bond = Bond()
         since = second if bond.explicit is None else bond.explicit
         self.pairs[pair] = Bond(
             bond.before, bond.last, bond.echoed, since, data.kind, to_millionths(data.intensity)
@@ -155,8 +158,9 @@ def pair_of(one: str, other: str) -> str:
     return f"{one}{SEPARATOR}{other}" if one < other else f"{other}{SEPARATOR}{one}"
 
 
-def is_stale(bond: Bond, horizon: int) -> bool:
-    """Neither entangled nor able to become so with the echoes that it has (seconds before ``horizon`` are out)."""
+def is_stale(bond: Bond, second: int, rules: Rules) -> bool:
+    """Not entangled at ``second``, and too long without an echo to become so with those that it has."""
+    horizon = second - rules.echo_window_s - rules.lateness_ms // 1000
     return bond.established is None and (bond.last is None or bond.last < horizon)
 
 

@@ -5,7 +5,7 @@ Pure. A toggle stands in the order of events by (timestamp, id, device); before 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from enum import Enum
 
 Place = tuple[int, str]
@@ -45,12 +45,14 @@ class Toggles:
         insort(self.ordered, (timestamp, identity, device, out))
         return Effect.NOTHING if was_out == out else Effect.SWITCH
 
-    def is_out(self, device: str, timestamp: int, identity: str) -> bool:
-        """Whether the device is out at that place in the order."""
+    def is_out(self, device: str, timestamp: int, identity: str, sender: str) -> bool:
+        """Whether the device is out when ``sender``'s event of that timestamp and id comes in the order."""
         own = self.devices.get(device)
         if not own:
             return False
-        at = bisect_right(own, (timestamp, identity, True))
+        at = bisect_left(own, (timestamp, identity, False))
+        if at < len(own) and own[at][:2] == (timestamp, identity) and device <= sender:
+            at += 1
         return at > 0 and own[at - 1][2]
 
     def last_out(self, device: str) -> Place:

@@ -40,6 +40,7 @@ class PartitionFold:
         self.rules = rules
         self.position = -1
         self.watermark = -1
+        self._folded = -1
         self.counts = dict.fromkeys(("accepted", "duplicate", "late"), 0)
         self._shards = [Shard(partition, number, rules) for number in range(shards)]
         self._shown: list[Shown] = [{} for _ in range(shards)]
@@ -69,7 +70,9 @@ class PartitionFold:
         return superseded
 
     def fold(self, offset: int, events: Sequence[Event]) -> None:
-        """Fold the valid events of one record; shards that already hold this offset skip it."""
+        """Fold the valid events of one record; what already holds this offset skips it."""
+        if offset <= self._folded:
+            return
         shards, count, dirty = self._shards, len(self._shards), self._dirty
         verdicts = [0, 0, 0]
         for event in events:
@@ -88,6 +91,7 @@ class PartitionFold:
                     self.watermark = event.timestamp
         for name, more in zip(self.counts, verdicts, strict=True):
             self.counts[name] += more
+        self._folded = offset
         self.position = max(self.position, offset)
 
     def checkpoint(self, writer: str, full: bool = False) -> Checkpoint:

@@ -80,7 +80,7 @@ class State:
         for row in self.rows.values():
             row.slots = resonance.prune(row.slots, watermark, rules)
         rooms.prune(self.room.session, floor_ms, rules)
-        self.bonds.prune(floor_ms, watermark, rules)
+        self.bonds.prune(floor_ms, rules)
 
     def _toggle(self, toggle: Toggle) -> None:
         if toggle[3]:
@@ -110,7 +110,8 @@ class State:
 
 def left_out(register: Toggles, event: Event) -> bool:
     """The event's device, or the one that it names, is out at that moment."""
-    if register.is_out(event.device_id, event.timestamp, event.id):
+    timestamp, identity, sender = event.timestamp, event.id, event.device_id
+    if register.is_out(sender, timestamp, identity, sender):
         return True
     target = event.target
-    return target is not None and register.is_out(target, event.timestamp, event.id)
+    return target is not None and register.is_out(target, timestamp, identity, sender)
