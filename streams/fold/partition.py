@@ -45,6 +45,8 @@ class PartitionFold:
         self._shards = [Shard(partition, number, rules) for number in range(shards)]
         self._shown: list[Shown] = [{} for _ in range(shards)]
         self._dirty: set[int] = set()
+        self._loaded: set[int] = set()
+        """Shards of which nobody knows what was shown before the restart: their next rows are full."""
 
     def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """Take the state from changelog records: the highest position of each shard over all writers.
@@ -66,6 +68,7 @@ class PartitionFold:
             else:
                 shard = Shard.decode(value, self.rules)
                 self._shards[number] = shard
+                self._loaded.add(number)
                 self.watermark = max(self.watermark, shard.watermark)
         return superseded
 
@@ -104,15 +107,17 @@ class PartitionFold:
         drop_outranked([shard.quantum_fields for shard in self._shards])
         for number in sorted(self._dirty):
             shard = self._shards[number]
-            sessions, pairs, gone_sessions, gone_pairs = changed_rows(shard, self._shown[number], full)
+            whole = full or number in self._loaded
+            sessions, pairs, gone_sessions, gone_pairs = changed_rows(shard, self._shown[number], whole)
             shard.dirty.clear()
-            if full or sessions or pairs or gone_sessions or gone_pairs:
+            if whole or sessions or pairs or gone_sessions or gone_pairs:
                 change = Changes(
-                    self.partition, number, self.position, writer, generation, self.rules.version, full,
+                    self.partition, number, self.position, writer, generation, self.rules.version, whole,
                     sessions, pairs, gone_sessions, gone_pairs,
                 )  # fmt: skip
                 changes.append((f"{self.partition}/{number}".encode(), encode(change)))
             records.append((record_key(self.partition, number, writer), shard.encode(self.position)))
+        self._loaded -= self._dirty
         self._dirty.clear()
         records.append(
             (position_key(self.partition, writer), position_record(self.partition, self.position, self.rules))
