@@ -1,0 +1,27 @@
+# Everything starts here. `make run` and `make test` need nothing but this file's folder:
+# what is missing is brought (Python packages into .venv, Kafka, PostgreSQL and Redis by Docker or by deploy/local).
+
+.PHONY: run up down clean venv lint test
+
+run: venv ## brings and starts everything with a simulated fleet, shows the live status; Ctrl-C stops it all
+	@.venv/bin/field run
+
+up: venv ## the same in the background, without the fleet
+	@.venv/bin/field up
+
+down: venv ## stops it; data is kept
+	@.venv/bin/field down
+
+clean: venv ## stops it and deletes its data; .venv and the cache of programs stay
+	@.venv/bin/field clean
+
+venv:
+	@deploy/local/venv.sh
+
+lint: venv ## style, format, types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test: lint ## everything, on parts of its own (other ports, a folder of its own)
+	.venv/bin/pytest

@@ -1,0 +1,72 @@
+"""The parts as containers: ``deploy/compose.yaml``, where a Docker engine answers."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from deploy.local import system
+from deploy.local.cache import Echo
+from streams.settings import Settings
+
+FILE = Path(__file__).resolve().parent.parent / "compose.yaml"
+IMAGES = {"kafka": "apache/kafka:4.1.0", "postgres": "timescale/timescaledb-ha:pg17", "redis": "redis:7"}
+
+
+def why_not() -> str:
+    """Why Docker cannot be used here; empty if it can."""
+    if shutil.which("docker") is None:
+        return "there is no docker command"
+    if not system.succeeds(["docker", "info"]):
+        return "no Docker engine answers"
+    if not system.succeeds(["docker", "compose", "version"]):
+        return "docker has no compose plugin"
+    return ""
+
+
+def bring(settings: Settings, echo: Echo) -> None:
+    """Pulls the images."""
+    echo("docker: pulling " + ", ".join(IMAGES.values()))
+    _compose(settings, ["pull", "-q"], "pulling the images")
+
+
+def start(settings: Settings, echo: Echo) -> None:
+    """Starts the containers and waits until each is healthy."""
+    echo("docker: starting " + ", ".join(IMAGES))
+    _compose(settings, ["up", "-d", "--wait", "--wait-timeout", "180", *IMAGES], "starting the containers")
+
+
+def stop(settings: Settings) -> None:
+    """Stops the containers; volumes stay."""
+    _compose(settings, ["down", "--remove-orphans", "-t", "20"], "stopping the containers")
+
+
+def clean(settings: Settings) -> None:
+    """Removes the containers and their volumes."""
+    _compose(settings, ["down", "--remove-orphans", "--volumes", "-t", "5"], "removing the containers")
+
+
+def project(settings: Settings) -> str:
+    """One project an instance: two clones, or the tests, never share containers."""
+    return "the-field-" + hashlib.sha256(str(Path(settings.home).resolve()).encode()).hexdigest()[:8]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the compose file asks for."""
+    url = urlsplit(settings.database_url)
+    return {
+        "KAFKA_PORT": settings.kafka_brokers.split(",")[0].rpartition(":")[2],
+        "POSTGRES_PORT": str(url.port or 5432),
+        "POSTGRES_USER": unquote(url.username or ""),
+        "POSTGRES_PASSWORD": unquote(url.password or ""),
+        "POSTGRES_DB": unquote(url.path.lstrip("/")),
+        "REDIS_PORT": str(settings.redis_port),
+        "REDIS_PASSWORD": settings.redis_password,
+    }
+
+
+def _compose(settings: Settings, words: list[str], what: str) -> None:
+    command = ["docker", "compose", "-p", project(settings), "-f", str(FILE), *words]
+    system.run(command, what, environment(settings))

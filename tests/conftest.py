@@ -1,0 +1,12 @@
+"""What all tests share: one fixture a file, in ``tests/fixtures``."""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "tests.fixtures.parts",
+    "tests.fixtures.kafka",
+    "tests.fixtures.postgres",
+    "tests.fixtures.redis",
+    "tests.fixtures.settings",
+    "tests.fixtures.edition",
+]

@@ -1,0 +1,142 @@
+"""The decisions of local parts: who runs them, from what, with which configuration."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.local import bring, compose, kafka, parts, postgres, redis
+from streams.errors import FieldError, SettingError, SetupError
+from streams.settings import Settings
+
+HERE = {"127.0.0.1", "localhost"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "docker", "hosts", "how"),
+    [
+        ("auto", "", HERE, "docker"),
+        ("auto", "no engine", HERE, "local"),
+        ("auto", "", HERE | {"db.internal"}, "none"),
+        ("local", "", HERE, "local"),
+        ("none", "", HERE, "none"),
+        ("docker", "", HERE, "docker"),
+    ],
+)
+def test_who_runs_the_parts_and_why(wanted: str, docker: str, hosts: set[str], how: str) -> None:
+    chosen, why = bring.choose(wanted, docker, hosts)
+    assert chosen == how
+    assert why
+
+
+def test_docker_that_is_asked_for_and_missing_is_an_error_that_says_so() -> None:
+    with pytest.raises(SetupError, match="FIELD_PARTS=docker, but no engine"):
+        bring.choose("docker", "no engine", HERE)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"kafka_brokers": "10.0.0.1:9092"}, "KAFKA_BROKERS"),
+        ({"redis_host": "cache"}, "REDIS_HOST"),
+        ({"database_url": "postgresql://a:b@db/c"}, "DATABASE_URL"),
+    ],
+)
+def test_local_parts_elsewhere_are_refused_before_anything_starts(
+    change: dict[str, str], name: str, tmp_path: Path
+) -> None:
+    settings = replace(Settings(home=str(tmp_path), parts="local"), **change)
+    with pytest.raises(SettingError) as caught:
+        parts.start(settings, echo=lambda line: None)
+    assert caught.value.name == name
+
+
+def test_a_taken_port_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = Settings(home=str(tmp_path), redis_port=taken.getsockname()[1])
+        with pytest.raises(FieldError, match=r"taken by another program.*REDIS_PORT"):
+            parts.start_part(settings, "redis", echo=lambda line: None)
+
+
+def test_kafkas_configuration_is_loopback_only() -> None:
+    text = kafka._properties(Path("/somewhere"), 1234, 2345)
+    settings = dict(line.split("=", 1) for line in text.splitlines())
+    assert settings["listeners"] == "PLAINTEXT://127.0.0.1:1234,CONTROLLER://127.0.0.1:2345"
+    assert settings["controller.quorum.voters"] == "1@127.0.0.1:2345"
+    assert settings["auto.create.topics.enable"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("text", "major"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', 17),
+        ('java version "1.8.0_292"', 8),
+        ('openjdk version "21" 2023-09-19', 21),
+        ("command not found", 0),
+    ],
+)
+def test_java_versions(text: str, major: int) -> None:
+    assert kafka.parse_java_version(text) == major
+
+
+def test_redis_gets_any_password_and_keeps_it_to_itself(tmp_path: Path) -> None:
+    command = redis.prepare(Path("/bin/redis-server"), tmp_path, 1234, 'a "b\\ c', durable=False)
+    file = Path(command[1])
+    assert file.stat().st_mode & 0o077 == 0
+    lines = file.read_text().splitlines()
+    assert 'requirepass "a \\"b\\\\ c"' in lines
+    assert {"bind 127.0.0.1", "port 1234", 'save ""'} <= set(lines)
+    assert not any("a " in word for word in command)
+
+
+@pytest.mark.parametrize(("durable", "fsync"), [(True, "on"), (False, "off")])
+def test_only_tests_go_without_fsync(durable: bool, fsync: str) -> None:
+    place = postgres.Place(postgres.Server(Path("/"), 17), "self", Path("/data"))
+    lines = postgres._configuration(5555, place, durable=durable).splitlines()
+    assert f"fsync = '{fsync}'" in lines
+    assert "listen_addresses = '127.0.0.1'" in lines
+    assert "timescaledb.telemetry_level = 'off'" in lines
+
+
+def test_postgres_never_runs_as_root() -> None:
+    server = postgres.Server(Path("/cache/root"), 17)
+    bound = postgres.Place(server, "bound", Path("/home/x"))
+    inside = postgres.Place(server, "inside", Path("/cache/root/var/lib/field/x"))
+    assert bound.seen == "/srv"
+    assert inside.seen == "/var/lib/field/x"
+    for place in (bound, inside):
+        assert "--userspec=postgres:postgres" in " ".join(place.command("postgres"))
+
+
+def test_the_compose_file_has_the_images_that_we_name_and_listens_on_loopback() -> None:
+    file = yaml.safe_load(compose.FILE.read_text())
+    for name, image in compose.IMAGES.items():
+        service = file["services"][name]
+        assert service["image"] == image
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert "healthcheck" in service
+        assert "profiles" not in service
+    assert {name for name, service in file["services"].items() if "profiles" in service} == {
+        "worker",
+        "projector",
+        "publisher",
+    }
+
+
+def test_two_homes_are_two_compose_projects() -> None:
+    one, two = (compose.project(Settings(home=home)) for home in ("/a", "/b"))
+    assert one != two
+
+
+def test_what_the_compose_file_asks_for_is_given() -> None:
+    asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", compose.FILE.read_text()))
+    given = compose.environment(Settings(database_url="postgresql://u%40:p%2F@127.0.0.1:7777/d"))
+    assert asked == set(given)
+    assert (given["POSTGRES_USER"], given["POSTGRES_PASSWORD"], given["POSTGRES_DB"]) == ("u@", "p/", "d")
