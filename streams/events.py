@@ -5,7 +5,9 @@ Pure. Bytes become events in ``wire`` and ``validate``; nothing here knows JSON 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
@@ -92,6 +94,19 @@ class Release(Data, frozen=True, gc=False):
     target_device: str
 
 
+DATA_CLASSES: Final[Mapping[str, type[Data]]] = MappingProxyType({
+    BREATH: Breath,
+    SPIRAL: Spiral,
+    BLOOM: Bloom,
+    TOUCH: Touch,
+    SACRED_PHRASE: Phrase,
+    FIELD: Quantum,
+    ENTANGLE: Entangle,
+    RELEASE: Release,
+})  # fmt: skip
+"""The class of ``data`` by type; a type that is not here has none (``Data``)."""
+
+
 class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One accepted-by-the-schema event, normalised.
 
@@ -115,6 +130,13 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     user_id: str | None = None
     target: str | None = None
     data: Data = Data()
+
+
+def from_values(values: list[Any]) -> Event:
+    """An event out of positional plain values, as ``Event`` encodes; ``data`` becomes the class of its type."""
+    *plain, data = values
+    plain.append(msgspec.convert(data, DATA_CLASSES.get(plain[2], Data)))
+    return Event(*plain)
 
 
 def routing_key(device_id: str, room_id: str | None, target: str | None) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 
 import msgspec
 
-from streams.events import Event
+from streams.events import Event, from_values
 from streams.fold import duplicates
 from streams.fold.duplicates import Verdict, Window, judge
 from streams.fold.opts import Toggles
 from streams.fold.particles import Memory, remember
-from streams.fold.rest import event_from_rest
 from streams.fold.rules import Rules
 from streams.fold.state import State, StateRecord, left_out
 
@@ -46,7 +45,7 @@ class Key:
         self.watermark = record.watermark
         self.settled = record.settled
         self.windows = record.windows
-        self.tail: list[Entry] = [entry_of(event_from_rest(values)) for values in record.tail]
+        self.tail: list[Entry] = [entry_of(from_values(values)) for values in record.tail]
         self.base = State.restore(record.state)
         self.ids: dict[tuple[str, str], int] | None = None
         self.threshold = 64
