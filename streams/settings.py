@@ -118,6 +118,7 @@ def read(environ: Mapping[str, str]) -> Settings:
             type(item.default),
             RULE_PREFIX + item.name.upper(),
             minimum=item.metadata["minimum"],
+            maximum=item.metadata["maximum"],
         )
         for item in dataclasses.fields(Rules)
         if RULE_PREFIX + item.name.upper() in environ

@@ -14,8 +14,8 @@ FOLD_CODE_VERSION = 1
 """Raised whenever the same events would fold to other state."""
 
 
-def _rule(default: int | float, reason: str, minimum: int | float = 1) -> Any:
-    return field(default=default, metadata={"reason": reason, "minimum": minimum})
+def _rule(default: int | float, reason: str, minimum: int | float = 1, maximum: int | None = None) -> Any:
+    return field(default=default, metadata={"reason": reason, "minimum": minimum, "maximum": maximum})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Rules:
     echo_window_s: int = _rule(60, "three echoes within a minute are no chance")
     strength_half_life_s: int = _rule(60, "an echo is half forgotten after a minute")
     strength_faded_halvings: int = _rule(4, "a sixteenth is not felt any more")
-    sequence_window: int = _rule(64, "a device has at most 64 events on their way at once")
+    sequence_window: int = _rule(64, "a device has at most 64 events on their way; one machine word", 1, 64)
 
     @property
     def version(self) -> str:

@@ -19,6 +19,7 @@ from streams.errors import SettingError
         ({"FIELD_PARTS": "podman"}, "FIELD_PARTS"),
         ({"FIELD_RULE_SLOT_MS": "0"}, "FIELD_RULE_SLOT_MS"),
         ({"FIELD_RULE_SEATZ": "2"}, "FIELD_RULE_SEATZ"),
+        ({"FIELD_RULE_SEQUENCE_WINDOW": "65"}, "FIELD_RULE_SEQUENCE_WINDOW"),
     ],
 )
 def test_bad_settings_are_named(environ: dict[str, str], named: str) -> None:

@@ -1,0 +1,142 @@
+"""From nothing to a running stack and back: parts, topics, schema, processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy import context, ports, processes, scrape
+from deploy.local import parts
+from deploy.processes import Process
+from deploy.supervisor import Supervisor, field_command, last_line
+from projections.migrate import migrate
+from streams import topics
+from streams.errors import FieldError
+from streams.settings import Settings, exports
+
+ROLES: Final = ("worker", "projector", "publisher")
+SUPERVISOR: Final = "supervisor"
+FLEET: Final = "simulate"
+READY_S: Final = 60.0
+DOWN_S: Final = 100.0
+"""Longer than the supervisor's own patience with its children and the parts."""
+
+Say = Callable[[str], None]
+
+
+class NotReady(FieldError):
+    """The processes were started and do not come up; says which and where its log is."""
+
+
+class Running(FieldError):
+    """A stack of this home runs already."""
+
+
+def supervisor_of(home: Path) -> Process | None:
+    """The running supervisor of this home, in the background or in somebody's terminal."""
+    return next((p for p in processes.read_all(home) if p.role == SUPERVISOR and processes.alive(p)), None)
+
+
+def prepare(say: Say) -> Settings:
+    """Choose places, remember them, start the parts, make topics and schema; returns the settings in force."""
+    home = context.home_of(os.environ)
+    context.remember(home, ports.choose(os.environ, say))
+    settings = context.load()
+    parts.start(settings, echo=say)
+    created = asyncio.run(topics.create(settings))
+    applied = migrate(settings.database_url, retention_days=settings.retention_days)
+    if created:
+        say(f"topics created: {', '.join(created)}")
+    if applied:
+        say(f"migrations applied: {', '.join(f'{number:03d}' for number in applied)}")
+    return settings
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the processes are started with; the rest they read from ``env.json`` like every command."""
+    where = exports(settings, secrets=False)
+    chosen = {name: where[name] for name in ("FIELD_HOME", *context.METRICS_PORTS)}
+    return {**os.environ, **chosen, "PYTHONUNBUFFERED": "1"}
+
+
+def supervisor(settings: Settings, fleet: Sequence[str], say: Say) -> Supervisor:
+    """A supervisor of the three processes, and of a simulated fleet where ``fleet`` has its options."""
+    commands: dict[str, Sequence[str]] = {FLEET: field_command("simulate", *fleet)} if fleet else {}
+    commands |= {role: field_command(role) for role in ROLES}
+    return Supervisor(Path(settings.home), commands, environment(settings), say)
+
+
+def claim(home: Path) -> None:
+    """Write our own process file as the supervisor; raises Running when there is one."""
+    other = supervisor_of(home)
+    if other is not None and other.pid != os.getpid():
+        raise Running(f"it runs already here (supervisor pid {other.pid}); `field down` stops it")
+    mine = Process(SUPERVISOR, os.getpid(), time.time(), processes.identity(os.getpid()))
+    processes.write(home, mine)
+
+
+async def ready(settings: Settings, alive: Callable[[], bool] = lambda: True) -> None:
+    """Return when every process answers; raises NotReady with the last line of the one that does not."""
+    home = Path(settings.home)
+    until = time.monotonic() + READY_S
+    missing = list(ROLES)
+    while missing and alive() and time.monotonic() < until:
+        down = {process.role: process for process in processes.read_all(home) if process.exit_code}
+        for role in list(missing):
+            if role in down:
+                raise NotReady(f"{role} ended: {last_line(home / 'logs' / f'{role}.log')} {down[role].advice}")
+            if await asyncio.to_thread(scrape.scrape, settings, role) is not None:
+                missing.remove(role)
+        await asyncio.sleep(0.1)
+    if missing:
+        log = home / "logs" / f"{missing[0]}.log"
+        raise NotReady(f"{missing[0]} does not come up; {log} ends with: {last_line(log)}")
+
+
+def start_background(settings: Settings) -> subprocess.Popen[bytes]:
+    """The supervisor as a process of its own that outlives this command."""
+    log = Path(settings.home) / "logs" / f"{SUPERVISOR}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            field_command("supervise"),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=environment(settings),
+            start_new_session=True,
+        )
+
+
+def down(environ: Mapping[str, str], say: Say) -> Settings:
+    """Stop supervisor, processes and parts of this home; data is kept. Nothing running is no error."""
+    settings = context.load(environ)
+    home = Path(settings.home)
+    found = sorted(processes.read_all(home), key=lambda process: process.role != SUPERVISOR)
+    for process in found:
+        if processes.alive(process):
+            say(f"stopping {process.role}")
+        processes.end(home, process, DOWN_S if process.role == SUPERVISOR else processes.TERM_S)
+    if home.exists():
+        parts.stop(settings)
+    return settings
+
+
+def clean(environ: Mapping[str, str], say: Say) -> None:
+    """``down``, then delete what this home holds. Parts that run elsewhere keep what is in them."""
+    settings = down(environ, say)
+    home = Path(settings.home)
+    if not home.exists():
+        return
+    if parts.choose(settings)[0] == "none":
+        say("Kafka, PostgreSQL and Redis are not run from here: topics, database and keys stay")
+    parts.clean(settings)
+    for name in ("run", "logs", "faust"):
+        shutil.rmtree(home / name, ignore_errors=True)
+    context.forget(home)

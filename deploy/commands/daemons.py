@@ -1,0 +1,41 @@
+"""``field worker``, ``projector``, ``publisher``: the processes themselves, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+from deploy import context
+from streams.settings import Settings
+
+
+def register(commands: Any) -> None:
+    for role, text in (
+        ("worker", "fold the log (Faust)"),
+        ("projector", "rows of the database from the log and the fold's changes"),
+        ("publisher", "the merged field into Redis"),
+    ):
+        command = commands.add_parser(role, help=text)
+        command.set_defaults(handler=run, role=role, logs=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = context.load(daemon=True)
+    logging.basicConfig(level=settings.log_level, format=f"%(asctime)s {args.role} %(levelname)s %(message)s")
+    return _start(args.role, settings)
+
+
+def _start(role: str, settings: Settings) -> int:
+    """Each process imports only what it needs: Faust is no part of a projector."""
+    if role == "worker":
+        from streams.app import run_worker
+
+        return run_worker(settings)
+    if role == "projector":
+        from projections.run import run_projector
+
+        return run_projector(settings)
+    from projections.run import run_publisher
+
+    return run_publisher(settings)

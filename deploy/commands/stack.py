@@ -1,0 +1,154 @@
+"""``field run``, ``up``, ``down``, ``clean``: the whole stack of this clone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from deploy import bringup, context, live, observe, processes
+from deploy.local import parts
+from streams.settings import Settings
+
+LOOK_S: Final = 1.0
+
+
+def register(commands: Any) -> None:
+    run = commands.add_parser("run", help="start everything with a simulated fleet, show it live; Ctrl-C stops it")
+    run.add_argument("--devices", type=int, default=200, help="of the simulated fleet (default 200)")
+    run.add_argument("--rate", type=float, default=200.0, help="its events a second (default 200); 0: no fleet")
+    run.add_argument("--seed", type=int, default=1)
+    run.set_defaults(handler=run_run)
+    for name, handler, text in (
+        ("up", run_up, "the same in the background, without the fleet"),
+        ("down", run_down, "stop it; data is kept"),
+        ("clean", run_clean, "stop it and delete its data"),
+        ("supervise", run_supervise, "keep the processes alive (what `up` leaves in the background)"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(handler=handler)
+
+
+def run_up(args: argparse.Namespace) -> int:
+    home = context.home_of(os.environ)
+    begun = time.monotonic()
+    running = bringup.supervisor_of(home)
+    if running is not None:
+        asyncio.run(bringup.ready(context.load()))
+        print(f"it is up already (supervisor pid {running.pid})")
+        return 0
+    settings = bringup.prepare(_say)
+    child = bringup.start_background(settings)
+    try:
+        asyncio.run(bringup.ready(settings, lambda: child.poll() is None))
+    except bringup.NotReady:
+        bringup.down(os.environ, _say)
+        raise
+    print(f"up in {time.monotonic() - begun:.1f} s; `field status` shows it, `field down` stops it")
+    return 0
+
+
+def run_down(args: argparse.Namespace) -> int:
+    bringup.down(os.environ, _say)
+    print("down; data is kept")
+    return 0
+
+
+def run_clean(args: argparse.Namespace) -> int:
+    bringup.clean(os.environ, _say)
+    print("clean")
+    return 0
+
+
+def run_supervise(args: argparse.Namespace) -> int:
+    """Until SIGTERM or SIGINT; the parts are left to whoever started this."""
+    settings = context.load()
+    bringup.claim(Path(settings.home))
+    try:
+        asyncio.run(_supervise(settings, [], None))
+    finally:
+        processes.remove(Path(settings.home), bringup.SUPERVISOR)
+    return 0
+
+
+def run_run(args: argparse.Namespace) -> int:
+    home = context.home_of(os.environ)
+    signal.signal(signal.SIGTERM, _interrupt)
+    bringup.claim(home)
+    begun = time.monotonic()
+    settings: Settings | None = None
+    try:
+        settings = bringup.prepare(_say)
+        fleet = ["--devices", str(args.devices), "--rate", str(args.rate), "--seed", str(args.seed)]
+        screen = live.screen()
+        try:
+            asyncio.run(_supervise(settings, fleet if args.rate > 0 else [], screen, begun))
+        finally:
+            screen.close()
+    except KeyboardInterrupt:
+        pass  # asked to end while it was still starting
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+        print("stopping", flush=True)
+        parts.stop(settings or context.load())
+        processes.remove(home, bringup.SUPERVISOR)
+    print("stopped; data is kept", flush=True)
+    return 0
+
+
+async def _supervise(
+    settings: Settings, fleet: list[str], screen: live.Screen | None, begun: float | None = None
+) -> None:
+    """Processes up, live picture (where there is a screen) until a signal comes, processes down."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    say: Callable[[str], None] = _say if screen is None else screen.note
+    keeper = bringup.supervisor(settings, fleet, say)
+    await keeper.start()
+    try:
+        if screen is None:
+            await stop.wait()
+            return
+        watch = asyncio.create_task(_watch(settings, screen, begun or time.monotonic()))
+        over = asyncio.create_task(stop.wait())
+        await asyncio.wait((watch, over), return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        watch.cancel()
+        (ended,) = await asyncio.gather(watch, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
+    finally:
+        await keeper.stop()
+
+
+async def _watch(settings: Settings, screen: live.Screen, begun: float) -> None:
+    await bringup.ready(settings)
+    screen.note(f"live after {time.monotonic() - begun:.1f} s; Ctrl-C stops everything, data is kept")
+    observer = observe.Observer(settings)
+    told: set[str] = set()
+    try:
+        while True:
+            status = await observer.look()
+            problems = {f"{part.part}: {part.problem}" for part in status.parts if part.problem}
+            for line in sorted(problems - told):  # once, until it is over and comes back
+                screen.note(line)
+            told = problems
+            screen.show(status)
+            await asyncio.sleep(LOOK_S)
+    finally:
+        await observer.stop()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,93 @@
+"""Settings of a command: the environment, and for what it does not say, the stack that runs in this clone.
+
+``field up`` and ``field run`` write ``<home>/env.json`` with the addresses that they chose; every other command
+from the same clone reads it, so that it finds the running stack without a single export.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import deploy
+from streams.errors import SettingError
+from streams.settings import Settings, exports, known, read
+
+ENV_FILE: Final = "env.json"
+METRICS_PORTS: Final = tuple(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER"))
+
+
+def clone() -> Path:
+    """The folder that holds this clone, or the current one where the project is installed without its files."""
+    root = Path(deploy.__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").exists() else Path.cwd()
+
+
+def home_of(environ: Mapping[str, str]) -> Path:
+    """Absolute folder of local parts; a relative FIELD_HOME counts from the clone."""
+    path = Path(environ.get("FIELD_HOME") or Settings().home)
+    return path if path.is_absolute() else clone() / path
+
+
+def remembered(home: Path) -> dict[str, str]:
+    """What the last ``field up`` or ``field run`` of this home chose; empty when there was none."""
+    try:
+        found = json.loads((home / ENV_FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingError("FIELD_HOME", f"{home / ENV_FILE} cannot be read ({error}); remove it") from None
+    names = known()
+    return {name: str(value) for name, value in found.items() if name in names}
+
+
+def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> Settings:
+    """The settings in force, with an absolute ``home``; raises SettingError that names a bad one.
+
+    A metrics port 0 in the environment means any: a command then looks where the running stack chose to be,
+    a ``daemon`` takes a port of its own.
+    """
+    environ = os.environ if environ is None else environ
+    home = home_of(environ)
+    before = remembered(home)
+    asked = dict(environ)
+    if not daemon:
+        for name in METRICS_PORTS:
+            if asked.get(name) == "0" and name in before:
+                del asked[name]
+    return replace(read({**before, **asked}), home=str(home))
+
+
+def remember(home: Path, chosen: Mapping[str, str]) -> None:
+    """Write ``env.json``; only its owner may read it, since the database address has the password."""
+    home.mkdir(parents=True, exist_ok=True)
+    target, fresh = home / ENV_FILE, home / (ENV_FILE + ".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(dict(chosen), indent=2) + "\n")
+    fresh.replace(target)
+
+
+def forget(home: Path) -> None:
+    (home / ENV_FILE).unlink(missing_ok=True)
+
+
+def shell(settings: Settings, *, secrets: bool) -> dict[str, str]:
+    """The settings in force by name; with ``secrets`` also what ``psql`` and ``redis-cli`` read by themselves."""
+    out = exports(settings, secrets=secrets)
+    if secrets:
+        url = urlsplit(settings.database_url)
+        found = {
+            "PGHOST": url.hostname,
+            "PGPORT": str(url.port or 5432),
+            "PGUSER": unquote(url.username or ""),
+            "PGPASSWORD": unquote(url.password or ""),
+            "PGDATABASE": url.path.lstrip("/"),
+            "REDISCLI_AUTH": settings.redis_password,
+        }
+        out |= {name: value for name, value in found.items() if value}
+    return out

@@ -1,0 +1,264 @@
+"""What the status shows: parts, processes, positions, lag, freshness and the field, as one plain structure.
+
+A part that does not answer is a line in the picture, never an error: this is what one looks at when things fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import psycopg
+import redis
+
+from deploy import positions, processes, scrape
+from deploy.local import parts
+from deploy.positions import LogWatch, Positions
+from deploy.processes import Process
+from projections.hot import Names
+from streams.errors import FieldError, PartUnavailable
+from streams.settings import Settings
+
+MEANING: Final = {
+    "apache": "aggregates are plain views over the raw rows: right at every moment, slower over long history; "
+    "no columnstore, no retention policies",
+    "community": "aggregates are native continuous aggregates, real-time, with refresh, columnstore and retention "
+    "policies",
+}
+
+
+class Part(msgspec.Struct):
+    """Kafka, PostgreSQL or Redis; ``runs`` says how, ``problem`` is empty while all is well with it."""
+
+    part: str
+    up: bool
+    runs: str
+    where: str
+    version: str = ""
+    problem: str = ""
+
+
+class Edition(msgspec.Struct):
+    """Edition of TimescaleDB, ``apache`` or ``community``, and what that means here."""
+
+    name: str
+    meaning: str
+    native_aggregates: list[str] = []
+
+
+class Role(msgspec.Struct):
+    """A process of ours, from its process file. ``started`` epoch seconds."""
+
+    role: str
+    pid: int
+    up: bool
+    started: float
+    restarts: int = 0
+    exit_code: int | None = None
+    advice: str = ""
+
+
+class Projection(msgspec.Struct):
+    """Something that follows the log: last offset that it reflects and records behind, both by partition."""
+
+    projection: str
+    positions: dict[int, int]
+    lag: dict[int, int]
+    freshness_s: float | None = None
+
+
+class Counts(msgspec.Struct):
+    """Counters of the running worker since its start; all None when its endpoint does not answer."""
+
+    events: int | None = None
+    folded: int | None = None
+    duplicate: int | None = None
+    late: int | None = None
+    copied: int | None = None
+    rejected: dict[str, int] = {}
+
+
+class Status(msgspec.Struct):
+    """Everything that ``field status`` tells."""
+
+    home: str
+    generation: str
+    fold_version: str
+    parts: list[Part]
+    edition: Edition | None
+    processes: list[Role]
+    end: dict[int, int]
+    projections: list[Projection]
+    counts: Counts
+    field: dict[str, Any] | None
+
+
+class Kafka(NamedTuple):
+    """What the log says: a problem or none, its ends, and what the worker has kept."""
+
+    problem: str
+    ends: Positions
+    worker: Positions
+
+
+class Database(NamedTuple):
+    """What PostgreSQL says."""
+
+    problem: str
+    edition: Edition | None
+    positions: dict[str, Positions]
+
+
+class Hot(NamedTuple):
+    """What Redis says."""
+
+    problem: str
+    positions: Positions
+    field: dict[str, Any] | None
+
+
+class Observer:
+    """Looks again and again, and keeps its connection to the log between two looks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log: LogWatch | None = None
+
+    async def look(self) -> Status:
+        """One look at everything, all parts asked at the same time; a lost log is tried anew at each."""
+        return await _look(self._settings, self._kafka)
+
+    async def stop(self) -> None:
+        if self._log is not None:
+            log, self._log = self._log, None
+            await log.stop()
+
+    async def _kafka(self) -> Kafka:
+        try:
+            if self._log is None:
+                self._log = await LogWatch(self._settings).__aenter__()
+            return Kafka("", await self._log.ends(), await self._log.worker())
+        except FieldError as error:
+            await self.stop()
+            return Kafka(_problem(error), {}, {})
+
+
+async def look(settings: Settings) -> Status:
+    """One look at everything."""
+    observer = Observer(settings)
+    try:
+        return await observer.look()
+    finally:
+        await observer.stop()
+
+
+async def _look(settings: Settings, ask_kafka: Callable[[], Awaitable[Kafka]]) -> Status:
+    rows, kafka, database, hot, *samples = await asyncio.gather(
+        asyncio.to_thread(parts.describe, settings),
+        ask_kafka(),
+        asyncio.to_thread(_database, settings),
+        asyncio.to_thread(_redis, settings),
+        *(asyncio.to_thread(scrape.scrape, settings, role) for role in scrape.ROLES),
+    )
+    fresh = _freshness(samples)
+    problems = {"kafka": kafka.problem, "postgres": database.problem, "redis": hot.problem}
+    reflected = {positions.WORKER: kafka.worker, **database.positions, positions.REDIS: hot.positions}
+    return Status(
+        home=settings.home,
+        generation=settings.generation,
+        fold_version=settings.rules.version,
+        parts=[_part(row, problems[row["part"]]) for row in rows],
+        edition=database.edition,
+        processes=[_role(process) for process in processes.read_all(Path(settings.home))],
+        end=kafka.ends,
+        projections=[_projection(name, at, kafka.ends, fresh.get(name)) for name, at in reflected.items()],
+        counts=_counts(samples[0]),
+        field=hot.field,
+    )
+
+
+def _part(row: dict[str, Any], problem: str) -> Part:
+    where = f"{row['host']}:{row['port']}"
+    return Part(row["part"], row["up"], row["runs"], where, row["version"], problem or row["problem"])
+
+
+def _database(settings: Settings) -> Database:
+    try:
+        with psycopg.connect(settings.database_url, connect_timeout=int(positions.ASK_S)) as connection:
+            edition = _edition(connection)
+    except psycopg.Error as error:
+        return Database(str(error).strip().splitlines()[0], None, {})
+    try:
+        return Database("", edition, positions.of_database(settings))
+    except PartUnavailable as error:
+        return Database(_problem(error), edition, {})
+
+
+def _edition(connection: psycopg.Connection[Any]) -> Edition | None:
+    (found,) = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone() or (None,)
+    if not found:
+        return None
+    name = "apache" if found == "apache" else "community"
+    rows = connection.execute(
+        "SELECT view_name::text FROM timescaledb_information.continuous_aggregates ORDER BY 1"
+    ).fetchall()
+    return Edition(name, MEANING[name], [view for (view,) in rows])
+
+
+def _redis(settings: Settings) -> Hot:
+    try:
+        with positions.hot(settings) as client:
+            found: Any = client.get(Names.of(settings.generation).current)
+        field = None if found is None else _counted(msgspec.json.decode(found, type=dict[str, Any]))
+        return Hot("", positions.of_redis(settings), field)
+    except redis.RedisError as error:
+        return Hot(str(error), {}, None)
+    except PartUnavailable as error:
+        return Hot(_problem(error), {}, None)
+
+
+def _counted(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """The snapshot with its long lists counted."""
+    return {name: len(value) if isinstance(value, list) else value for name, value in snapshot.items()}
+
+
+def _role(process: Process) -> Role:
+    up = processes.alive(process)
+    return Role(process.role, process.pid, up, process.started, process.restarts, process.exit_code, process.advice)
+
+
+def _projection(name: str, at: Positions, ends: Positions, fresh: float | None) -> Projection:
+    lag = {partition: max(0, end - at.get(partition, -1)) for partition, end in ends.items()}
+    return Projection(name, at, lag, fresh)
+
+
+def _freshness(samples: list[scrape.Samples | None]) -> dict[str, float]:
+    out: dict[str, float] = {}
+    for found in samples:
+        out |= scrape.labelled(found, "field_projection_freshness_seconds", "projection")
+    return out
+
+
+def _counts(worker: scrape.Samples | None) -> Counts:
+    if worker is None:
+        return Counts()
+
+    def count(name: str) -> int:
+        return int(scrape.value(worker, f"field_{name}_total") or 0)
+
+    rejected = scrape.labelled(worker, "field_events_rejected_total", "reason")
+    return Counts(
+        events=count("events"),
+        folded=count("events_folded"),
+        duplicate=count("events_duplicate"),
+        late=count("events_late"),
+        copied=count("events_copied"),
+        rejected={reason: int(number) for reason, number in sorted(rejected.items())},
+    )
+
+
+def _problem(error: FieldError) -> str:
+    return getattr(error, "problem", None) or str(error)

@@ -1,0 +1,86 @@
+"""Which ports a stack of this clone uses: asked for, those of last time, the usual ones, or free ones."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from deploy import context
+from deploy.local import parts, process
+from deploy.scrape import ROLES
+from streams.settings import Settings, known, read
+
+SAY = Callable[[str], None]
+ADDRESS: Final = {"kafka": "KAFKA_BROKERS", "postgres": "DATABASE_URL", "redis": "REDIS_PORT"}
+
+
+def free() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def taken(port: int) -> bool:
+    """Does somebody listen there?"""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
+    """Settings for ``env.json``: what the environment says as it is, and a place for everything else.
+
+    A port that the environment names is never changed (a taken one is an error of whoever starts the part).
+    """
+    home = context.home_of(environ)
+    before = context.remembered(home)
+    asked = {name: value for name, value in environ.items() if name in known() and name != "FIELD_HOME"}
+    settings = read({**before, **asked})
+    chosen = {**before, **asked}
+    if parts.choose(settings)[0] != "none":
+        for part, name in ADDRESS.items():
+            if name not in asked and not _ours(home, part):
+                _place(part, name, settings, chosen, say)
+    for role in ROLES:
+        name = f"FIELD_{role.upper()}_METRICS_PORT"
+        port = int(getattr(settings, f"{role}_metrics_port"))
+        if port == 0 or (name not in asked and taken(port)):
+            chosen[name] = str(free())
+    return chosen
+
+
+def _ours(home: Path, part: str) -> bool:
+    """Does a part of this home run already? Then it stays where it is."""
+    if process.running(home, part) is not None:
+        return True
+    how = process.base(home) / "how"
+    return how.exists() and how.read_text().strip() == "docker"
+
+
+def _place(part: str, name: str, settings: Settings, chosen: dict[str, str], say: SAY) -> None:
+    """Put a part where it was last time or usually is, or on a free port where that one is taken."""
+    values: dict[str, Callable[[int], str]] = {
+        "kafka": lambda port: f"127.0.0.1:{port}",
+        "postgres": lambda port: _with_port(settings.database_url, port),
+        "redis": str,
+    }
+    port = {
+        "kafka": int(settings.kafka_brokers.rpartition(":")[2]),
+        "postgres": urlsplit(settings.database_url).port or 5432,
+        "redis": settings.redis_port,
+    }[part]
+    if taken(port):
+        other = free()
+        say(f"port {port} is taken, so {part} uses {other}; set {name} to choose another")
+        port = other
+    chosen[name] = values[part](port)
+
+
+def _with_port(url: str, port: int) -> str:
+    parts_of = urlsplit(url)
+    who, _, host = parts_of.netloc.rpartition("@")
+    return parts_of._replace(netloc=f"{who}@{host.partition(':')[0]}:{port}").geturl()

@@ -1,0 +1,151 @@
+"""Starts the processes, restarts what crashes, and says what to do where a restart would not help.
+
+Exit codes 2, 3 and 4 (a bad setting, a flood of bad records, another fold version) come back at once however
+often one tries: such a process stays down, and its process file says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy import processes
+from deploy.processes import Process
+
+ADVICE: Final = {
+    2: "a setting or an input is wrong: mend it and start again",
+    3: "half of the recent records are bad: look into the rejected topic (field status), then start again",
+    4: "the state was written by another version of the fold: replay into a new generation instead of mixing the two",
+}
+BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+STEADY_S: Final = 60.0
+"""Up for so long: the next crash starts with the shortest pause again."""
+LOG_BYTES_MAX: Final = 32 * 1024 * 1024
+"""A log that has grown over this is set aside (one old one is kept) when its process starts."""
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """Children by role. ``start`` returns at once, ``stop`` when all are gone; ``say`` gets lines for people.
+
+    ``commands`` maps a role to its full argument list, in the order in which events flow through them.
+    """
+
+    def __init__(
+        self, home: Path, commands: Mapping[str, Sequence[str]], environ: Mapping[str, str], say: Say = print
+    ) -> None:
+        self.home = home
+        self.commands = dict(commands)
+        self.environ = dict(environ)
+        self.say = say
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start every role; what an earlier supervisor left behind is stopped first."""
+        for old in processes.read_all(self.home):
+            if old.role in self.commands:
+                await asyncio.to_thread(processes.end, self.home, old)
+        for role in self.commands:
+            self._tasks[role] = asyncio.create_task(self._keep(role), name=role)
+
+    async def stop(self) -> None:
+        """SIGTERM in the order of the flow, SIGKILL to those that do not go; process files are removed.
+
+        One after the other: so the worker's last checkpoint holds what the fleet has sent.
+        """
+        self._stopping = True
+        for role in list(self._tasks):
+            await self._end(role)
+
+    async def _end(self, role: str) -> None:
+        task = self._tasks[role]
+        child = self._children.get(role)
+        if child is not None and child.returncode is None:
+            child.terminate()
+            try:
+                async with asyncio.timeout(processes.TERM_S):
+                    await child.wait()
+            except TimeoutError:
+                self.say(f"{role} did not end in {processes.TERM_S:.0f} s and was killed")
+                child.kill()
+                await child.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        processes.remove(self.home, role)
+
+    async def _keep(self, role: str) -> None:
+        """Run one role until it is stopped or leaves with a code that a restart cannot mend."""
+        tries = restarts = 0
+        while not self._stopping:
+            begun = time.monotonic()
+            code = await self._run(role, restarts)
+            if self._stopping:
+                return
+            if code in ADVICE or code == 0:
+                self._stays_down(role, restarts, code)
+                return
+            tries = 0 if time.monotonic() - begun > STEADY_S else tries + 1
+            restarts += 1
+            pause = BACKOFF_S[min(max(tries - 1, 0), len(BACKOFF_S) - 1)]
+            self.say(f"{role} ended ({_how(code)}): {last_line(self.log(role))} Again in {pause:g} s.")
+            await asyncio.sleep(pause)
+
+    async def _run(self, role: str, restarts: int) -> int:
+        log = self.log(role)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("ab") as out:
+            # A session of its own: Ctrl-C in the terminal reaches the supervisor, which ends them in order.
+            child = await asyncio.create_subprocess_exec(
+                *self.commands[role],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=self.environ,
+                start_new_session=True,
+            )
+        self._children[role] = child
+        record = Process(role, child.pid, time.time(), processes.identity(child.pid), restarts)
+        processes.write(self.home, record)
+        return await child.wait()
+
+    def _stays_down(self, role: str, restarts: int, code: int) -> None:
+        child = self._children[role]
+        advice = ADVICE.get(code, "it ended by itself")
+        processes.write(self.home, Process(role, child.pid, time.time(), "", restarts, code, advice))
+        if code:
+            self.say(f"{role} stays down (exit {code}): {last_line(self.log(role))} What to do: {advice}.")
+
+    def log(self, role: str) -> Path:
+        """Where the role writes."""
+        return self.home / "logs" / f"{role}.log"
+
+
+def field_command(*words: str) -> list[str]:
+    """Arguments that start one of our own commands in this very environment."""
+    return [sys.executable, "-m", "deploy.cli", *words]
+
+
+def last_line(log: Path) -> str:
+    """The last line that a process wrote, at most 300 characters; a full stop at its end."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return "It wrote nothing."
+    line = lines[-1].strip()[:300] if lines else "It wrote nothing"
+    return line if line.endswith(".") else line + "."
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit {code}"

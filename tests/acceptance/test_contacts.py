@@ -1,0 +1,111 @@
+"""The recorded conference through the real parts: every number as an independent computation has it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from streams import contacts
+from streams.fold.digest import digest
+from streams.fold.partition import PartitionFold
+from streams.settings import Settings
+from streams.table import parse_key, partition_of
+from tests.acceptance.conftest import RECORDED
+from tests.acceptance.stack import Stack
+from tests.oracle.contacts import Contacts, count
+
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def expected(contacts_file: Path) -> Contacts:
+    return count(contacts_file)
+
+
+def rows(settings: Settings, sql: str) -> list[tuple]:
+    with psycopg.connect(settings.database_url) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def check_rows(settings: Settings, expected: Contacts) -> None:
+    """Database against the independent computation: events, devices, minutes, pairs."""
+    assert rows(settings, "SELECT count(*), count(DISTINCT id) FROM consciousness_events") == [
+        (expected.events, len(expected.ids))
+    ]
+    by_device = rows(settings, "SELECT device_id, count(*) FROM consciousness_events GROUP BY 1")
+    assert dict(by_device) == dict(expected.by_device)
+    minutes = rows(
+        settings,
+        "SELECT extract(epoch FROM bucket)::bigint / 60, events, active_nodes FROM consciousness_field_1min ORDER BY 1",
+    )
+    assert minutes == [
+        (minute, expected.by_minute[minute], len(expected.devices_by_minute[minute]))
+        for minute in sorted(expected.by_minute)
+    ]
+    pairs = rows(settings, "SELECT low, high, extract(epoch FROM established)::bigint FROM entanglements")
+    assert {(low, high): second for low, high, second in pairs} == expected.established
+    assert len(pairs) == len(expected.established)
+
+
+def test_every_figure_and_a_second_time_changes_nothing(
+    make_settings: Callable[..., Settings], contacts_file: Path, expected: Contacts
+) -> None:
+    with Stack(make_settings()) as stack:
+        said = stack.field("simulate", "--contacts", str(contacts_file), "--speed", "max")
+        assert said.startswith(f"{expected.events} events acknowledged")
+        stack.field("wait", "--timeout", "240")
+        check_rows(stack.settings, expected)
+        if contacts_file.name == RECORDED:
+            assert (expected.events, len(expected.by_device), len(expected.established)) == (398_618, 262, 5_422)
+        pairs = stack.json("state", "entanglements")["rows"]
+        assert {(pair["low"], pair["high"]): pair["established"] for pair in pairs} == expected.established
+        first = stack.json("digest")
+        assert first["tables"] == digest_in_memory(stack.settings, contacts_file)
+
+        # The second time as frames: other records, other batches, the same state.
+        stack.field("simulate", "--contacts", str(contacts_file), "--speed", "max", "--wire", "frame")
+        stack.field("wait", "--timeout", "240")
+        second = stack.json("digest")
+        assert second["positions"] != first["positions"]
+        assert second["tables"] == first["tables"]
+        check_rows(stack.settings, expected)
+
+
+def test_killed_in_the_middle_it_is_the_same(
+    make_settings: Callable[..., Settings], contacts_file: Path, expected: Contacts
+) -> None:
+    with Stack(make_settings(checkpoint_ms=500)) as stack:
+        publishing = stack.start("simulate", "--contacts", str(contacts_file), "--speed", "max")
+        killed = {"worker": 0, "projector": 0}
+        while min(killed.values()) < KILLS:
+            time.sleep(1.5)  # long enough to be in the middle of something new
+            for role in killed:
+                stack.kill(role)
+                killed[role] += 1
+        output, _ = publishing.communicate(timeout=240)
+        assert output.startswith(f"{expected.events} events acknowledged"), output
+        stack.field("wait", "--timeout", "240")
+        for role in killed:
+            process = stack.process(role)
+            assert process is not None
+            assert process.restarts >= KILLS, "a kill did not hit"
+        check_rows(stack.settings, expected)
+        assert stack.json("digest")["tables"] == digest_in_memory(stack.settings, contacts_file)
+
+
+def digest_in_memory(settings: Settings, path: Path) -> dict[str, str]:
+    """The undisturbed run: the same events folded here, without Kafka, processes or checkpoints."""
+    folds = [PartitionFold(number, settings.shards, settings.rules) for number in range(settings.partitions)]
+    batches: list[list] = [[] for _ in folds]
+    for event in contacts.events(contacts.read_rows(path)):
+        batches[partition_of(event.key, settings.partitions)].append(event)
+    values = []
+    for fold, batch in zip(folds, batches, strict=True):
+        fold.fold(0, batch)
+        records = fold.checkpoint("1-00000000", full=True).records
+        values += [value for key, value in records if parse_key(key)[1] is not None]
+    return digest(values, settings.rules)

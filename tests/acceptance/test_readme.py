@@ -1,0 +1,82 @@
+"""Every command of the README is run, in its order, in one shell."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy import cli
+from streams.settings import Settings
+from tests.acceptance.stack import REPOSITORY, Stack
+
+README = REPOSITORY / "README.md"
+ELSEWHERE = {
+    "make run": "tests/acceptance/test_run.py",
+    "make test": "it is running now",
+}
+"""Commands that do not end by themselves, and what runs them instead."""
+
+PSQL = f"""#!{sys.executable}
+import os, sys, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    print(*connection.execute(sys.argv[sys.argv.index("-c") + 1]).fetchall(), sep="\\n")
+"""
+"""Stands in for psql where the machine has none: the statements are what is tried here."""
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def script() -> str:
+    """All blocks as one script that says where it is and stops at the first failure."""
+    lines = ["set -euo pipefail"]
+    for number, block in enumerate(blocks()):
+        lines.append(f"echo '== block {number}'")
+        lines += [line for line in block.splitlines() if line not in ELSEWHERE]
+    return "\n".join(lines) + "\n"
+
+
+def test_commands_of_the_readme(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    names = {f"{name}_topic": f"field.{name}" for name in ("events", "changes", "rejected")}
+    with Stack(make_settings(generation="live", **names)) as stack:
+        if shutil.which("psql", path=stack.environ["PATH"]) is None:
+            shim = tmp_path / "psql"
+            shim.write_text(PSQL)
+            shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+            stack.environ["PATH"] += f":{tmp_path}"
+        done = subprocess.run(
+            ["bash", "-c", script()],
+            env=stack.environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=250,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = done.stdout
+        assert "2 events acknowledged by the broker\n" in said
+        assert "1500 events acknowledged" in said
+        assert "everything reflects the log" in said
+        assert re.search(r"^hall\t", said, re.MULTILINE), "the room of the published events is there"
+        assert '"global_resonance"' in said, "redis-cli shows the snapshot"
+        found = stack.json("state", "resonance")["rows"]
+        assert {"ana", "bo"} <= {row["device_id"] for row in found}, "the plain Kafka client's event is folded too"
+
+
+def test_nothing_but_make_run_and_make_test_is_left_out() -> None:
+    commands = [line for block in blocks() for line in block.splitlines()]
+    assert set(ELSEWHERE) <= set(commands)
+    assert len(commands) > 20
+
+
+def test_every_field_command_that_it_names_exists() -> None:
+    named = set(re.findall(r"`?field ([a-z]+)", README.read_text())) - {"keeps", "is"}
+    known = set(cli.parser()._subparsers._group_actions[0].choices)
+    assert named - {"replay"} <= known, "field replay is named as not there yet"
+
+
+def test_every_file_that_it_names_exists() -> None:
+    for name in re.findall(r"\b(?:streams|projections|schema|deploy|tests)/[\w/.]*\w", README.read_text()):
+        assert (REPOSITORY / name).exists(), name

@@ -1,0 +1,239 @@
+"""The command line: clear lines, exit codes, schemas of ``--json``, and what ``field wait`` waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from deploy import cli, live, observe, positions
+from deploy.commands import publishing, reading, status, waiting
+from deploy.positions import Behind
+from streams.changes import load_view
+from streams.errors import InputError, PartUnavailable
+from streams.events import Event
+from streams.fold.digest import digest
+from streams.fold.partition import PartitionFold
+from streams.fold.rules import DEFAULT_RULES
+from streams.settings import Settings
+from streams.simulate import Fleet, items
+from streams.table import parse_key
+
+SCHEMAS = Path(cli.__file__).parent.parent / "schema" / "cli"
+START = 1_700_000_000_000
+
+
+def valid(name: str, document: str) -> None:
+    """Hold a printed document to its schema."""
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(document), schema)
+
+
+@pytest.fixture(scope="module")
+def values() -> list[bytes]:
+    """Changelog values of a small fleet, all in one partition."""
+    fold = PartitionFold(0, 4, DEFAULT_RULES)
+    found = items(Fleet(devices=20, rate=100, seed=2, start=START), 60)
+    fold.fold(0, [item.event for item in found if isinstance(item.event, Event)])
+    records = fold.checkpoint("1-00000000", full=True).records
+    return [value for key, value in records if parse_key(key)[1] is not None]
+
+
+@pytest.mark.parametrize("table", reading.TABLES)
+def test_state_is_as_its_schema_says(table: str, values: list[bytes], capsys: pytest.CaptureFixture) -> None:
+    views = [load_view(value) for value in values]
+    found = reading.read(views, table, None, None, DEFAULT_RULES)
+    found.positions = {0: 0}
+    assert found.rows
+    reading.print_json(found)
+    valid("state", capsys.readouterr().out)
+    reading.show(found)
+    assert table in capsys.readouterr().out
+
+
+def test_state_of_a_key(values: list[bytes]) -> None:
+    views = [load_view(value) for value in values]
+    (row,) = reading.read(views, "resonance", "device-00003", None, DEFAULT_RULES).rows
+    assert row["device_id"] == "device-00003"
+    pairs = reading.read(views, "entanglements", "device-00003", None, DEFAULT_RULES).rows
+    assert all("device-00003" in (pair["low"], pair["high"]) for pair in pairs)
+    assert reading.read(views, "rooms", "nowhere", None, DEFAULT_RULES).rows == []
+
+
+def test_state_at_a_time(values: list[bytes]) -> None:
+    views = [load_view(value) for value in values]
+    watermark = max(view.watermark for view in views)
+    at = watermark + 400_000
+    later = reading.read(views, "field", None, at, DEFAULT_RULES)
+    assert (later.at, later.rows[0]["active_nodes"], later.rows[0]["rooms"]) == (at, 0, 0)
+    assert reading.read(views, "field", None, watermark, DEFAULT_RULES).rows[0]["active_nodes"] == 20
+    with pytest.raises(InputError, match="needs a replay"):
+        reading.read(views, "field", None, watermark - 1, DEFAULT_RULES)
+
+
+def test_moments() -> None:
+    assert reading.moment("1700000000123") == 1_700_000_000_123
+    assert (
+        reading.moment("2023-11-14T22:13:20.5Z") == reading.moment("2023-11-14T23:13:20.5+01:00") == 1_700_000_000_500
+    )
+    for text in ("yesterday", "2023-11-14T22:13:20"):
+        with pytest.raises(InputError, match="--at"):
+            reading.moment(text)
+
+
+def test_digest_is_as_its_schema_says(values: list[bytes], capsys: pytest.CaptureFixture) -> None:
+    reading.print_json(reading.Digest(digest(values), {0: 17, 1: -1}))
+    valid("digest", capsys.readouterr().out)
+
+
+def test_status_is_as_its_schema_says_when_nothing_answers(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    nobody = Settings(
+        kafka_brokers="127.0.0.1:1", database_url="postgresql://u:secret@127.0.0.1:1/d", redis_port=1,
+        home=str(tmp_path), parts="none", worker_metrics_port=0, projector_metrics_port=0, publisher_metrics_port=0,
+    )  # fmt: skip
+    found = status_of(nobody)
+    assert [part.up for part in found.parts] == [False, False, False]
+    assert all(part.problem for part in found.parts)
+    status.print_json(found)
+    text = capsys.readouterr().out
+    valid("status", text)
+    assert "secret" not in text
+    lines = "\n".join(status.lines(found))
+    assert lines.count("DOWN") == 3
+    assert "secret" not in lines
+
+
+def status_of(settings: Settings) -> observe.Status:
+    return asyncio.run(observe.look(settings))
+
+
+def test_a_schema_for_every_json_output() -> None:
+    commands = cli.parser()._subparsers._group_actions[0].choices
+    with_json = {name for name, command in commands.items() if "--json" in command.format_help()}
+    assert with_json == {path.stem for path in SCHEMAS.glob("*.json")} == {"status", "state", "digest"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["status"], 2, "setting KAFKA_BROKERS: 'nonsense' is not host:port"),
+        (["publish", "/nowhere/at/all"], 2, "there is no such file"),
+        (["simulate", "--rate", "0"], 2, "--rate must be more than 0"),
+        (["simulate", "--contacts", "/nowhere"], 2, "/nowhere"),
+        (["state", "--key", "x"], 2, "--key needs a table"),
+    ],
+)
+def test_an_error_is_one_clear_line_and_its_code(
+    words: list[str], code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("KAFKA_BROKERS", "nonsense")
+    assert cli.main(words) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert line in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_misspelled_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("FIELD_PARTITION", "3")
+    assert cli.main(["env"]) == 2
+    assert "FIELD_PARTITION: there is no such setting; did you mean FIELD_PARTITIONS?" in capsys.readouterr().err
+
+
+def test_env_can_be_evaluated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    monkeypatch.setenv("FIELD_HOME", str(tmp_path / "a folder"))
+    monkeypatch.setenv("REDIS_PASSWORD", "it's; secret")
+    assert cli.main(["env"]) == 0
+    plain = capsys.readouterr().out
+    assert f"export FIELD_HOME='{tmp_path}/a folder'\n" in plain
+    assert "secret" not in plain
+    assert cli.main(["env", "--secrets"]) == 0
+    assert """export REDIS_PASSWORD='it'"'"'s; secret'\n""" in capsys.readouterr().out
+
+
+def test_simulate_prints_the_same_lines_for_the_same_seed(capfdbinary: pytest.CaptureFixture) -> None:
+    words = ["simulate", "--devices", "5", "--rate", "50", "--duration", "2", "--start", str(START), "--print"]
+    outputs = []
+    for seed in ("1", "1", "2"):
+        assert cli.main([*words, "--seed", seed]) == 0
+        outputs.append(capfdbinary.readouterr().out)
+    assert outputs[0] == outputs[1] != outputs[2]
+    assert outputs[0].count(b"\n") == 100
+
+
+async def test_lines_come_whole_whatever_the_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b'{"a":1}\n\n  \n{"b":2}\nlast')
+    for size in (1, 3, 1000):
+        monkeypatch.setattr(publishing, "READ_BYTES", size)
+        found = [line for lines in [chunk async for chunk in publishing._chunks(str(tmp_path / "x"))] for line in lines]
+        assert found == [b'{"a":1}', b'{"b":2}', b"last"]
+
+
+def test_what_lags_is_named_and_an_empty_partition_does_not() -> None:
+    found = positions.behind("raw", {0: 9, 1: 4}, {0: 9, 1: 7, 2: -1, 3: 0})
+    assert found == [Behind("raw", 1, 4, 7), Behind("raw", 3, -1, 0)]
+    assert str(found[0]) == "raw, partition 1: 3 records behind"
+    assert positions.vector(b'{"0": 41, "1": -1}') == {0: 41, 1: -1}
+
+
+class Log:
+    """The log's side of ``field wait``: ends, and a worker that gets a record further at each look."""
+
+    def __init__(self, end: int) -> None:
+        self.end, self.at = end, -1
+
+    async def ends(self) -> dict[int, int]:
+        return {0: self.end, 1: -1}
+
+    async def worker(self) -> dict[int, int]:
+        self.at += 1
+        return {0: self.at}
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[int, int]]:
+    """What the database and Redis have; both are behind at first."""
+    at: dict[str, dict[int, int]] = {"raw": {0: 2}, "state": {0: 2}, "states": {0: 2}, "redis": {0: 2}}
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.001)
+    monkeypatch.setattr(positions, "of_database", lambda _: {name: at[name] for name in at if name != "redis"})
+    monkeypatch.setattr(positions, "of_redis", lambda _: at["redis"])
+    return at
+
+
+async def test_wait_ends_when_all_have_the_end_as_it_was(stores: dict[str, dict[int, int]]) -> None:
+    assert await waiting._until_reached(Settings(), Log(2), 20) == []
+
+
+@pytest.mark.parametrize("name", ["raw", "state", "states", "redis"])
+async def test_wait_names_each_that_lags(stores: dict[str, dict[int, int]], name: str) -> None:
+    stores[name] = {0: 1}
+    assert await waiting._until_reached(Settings(), Log(2), 0.2) == [f"{name}, partition 0: 1 records behind"]
+    stores[name] = {}
+    assert await waiting._until_reached(Settings(), Log(2), 0.2) == [f"{name}, partition 0: 3 records behind"]
+
+
+async def test_wait_names_a_part_that_does_not_answer(
+    stores: dict[str, dict[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Settings) -> dict[int, int]:
+        raise PartUnavailable("Redis", "connection refused")
+
+    monkeypatch.setattr(positions, "of_redis", refuse)
+    assert await waiting._until_reached(Settings(), Log(2), 0.2) == ["Redis does not answer: connection refused"]
+
+
+async def test_wait_names_the_worker(stores: dict[str, dict[int, int]]) -> None:
+    found = await waiting._until_reached(Settings(), Log(10**9), 0.05)
+    assert {line.partition(",")[0] for line in found} == {"worker", *stores}
+
+
+def test_rate_between_two_looks() -> None:
+    rate = live.Rate()
+    assert rate.of(100, 1.0) is None
+    assert rate.of(300, 3.0) == 100
+    assert rate.of(5, 4.0) is None, "the worker started anew"
+    assert rate.of(None, 5.0) is None

@@ -1,0 +1,66 @@
+"""Where a stack goes: as asked, as last time, as usual, or to a free port that is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy import context, ports
+from deploy.local import parts
+
+USUAL = {9092, 5432, 6379, 9101, 9102, 9103}
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Ports that somebody else listens on; local parts, whatever this machine has."""
+    found: set[int] = set()
+    monkeypatch.setattr(ports, "taken", lambda port: port in found)
+    monkeypatch.setattr(parts, "choose", lambda settings: ("none" if settings.parts == "none" else "local", ""))
+    return found
+
+
+def choose(home: Path, **environ: str) -> tuple[dict[str, str], list[str]]:
+    said: list[str] = []
+    found = ports.choose({"FIELD_HOME": str(home), **environ}, said.append)
+    context.remember(home, found)
+    return found, said
+
+
+def test_the_usual_ports_where_they_are_free(tmp_path: Path, busy: set[int]) -> None:
+    found, said = choose(tmp_path)
+    assert found["KAFKA_BROKERS"] == "127.0.0.1:9092"
+    assert found["REDIS_PORT"] == "6379"
+    assert said == []
+
+
+def test_a_taken_port_is_avoided_told_and_remembered(tmp_path: Path, busy: set[int]) -> None:
+    busy |= USUAL
+    found, said = choose(tmp_path)
+    settings = context.load({"FIELD_HOME": str(tmp_path)})
+    assert settings.kafka_brokers == found["KAFKA_BROKERS"] != "127.0.0.1:9092"
+    assert settings.database_url.startswith("postgresql://field:field@127.0.0.1:")
+    assert settings.database_url.endswith("/field")
+    assert ":5432/" not in settings.database_url
+    chosen = {settings.redis_port, settings.worker_metrics_port, settings.projector_metrics_port}
+    assert not chosen & USUAL
+    for part, name in ports.ADDRESS.items():
+        assert any(part in line and name in line for line in said)
+    busy.clear()
+    assert choose(tmp_path)[0] == found, "the next start goes to the same places"
+
+
+def test_what_was_asked_for_is_never_moved(tmp_path: Path, busy: set[int]) -> None:
+    busy.add(7777)
+    found, said = choose(tmp_path, REDIS_PORT="7777", FIELD_PARTITIONS="6")
+    assert (found["REDIS_PORT"], found["FIELD_PARTITIONS"]) == ("7777", "6")
+    assert said == []
+    assert context.load({"FIELD_HOME": str(tmp_path)}).partitions == 6, "later commands know it too"
+
+
+def test_parts_of_others_are_used_where_they_are(tmp_path: Path, busy: set[int]) -> None:
+    busy |= {9092, 5432, 6379}
+    found, _ = choose(tmp_path, FIELD_PARTS="none")
+    assert "KAFKA_BROKERS" not in found
+    assert context.load({"FIELD_HOME": str(tmp_path)}).kafka_brokers == "127.0.0.1:9092"
