@@ -19,7 +19,7 @@ Rank = tuple[int, str, str]
 
 
 class Remembered(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One place. ``device`` is empty in an empty place, and so is all after ``key``."""
+    """One place; an empty one has only ``timestamp`` and ``id``."""
 
     timestamp: int
     id: str
@@ -58,6 +58,10 @@ class Memory:
         """Take a place; ``settle`` drops what is too much."""
         self.places.append(place)
 
+    def forget(self, device: str, key: str) -> None:
+        """Empty all places of a device in one key: its OPT_OUT came late."""
+        self.places = [vacant(place) if (place.device, place.key) == (device, key) else place for place in self.places]
+
     def settle(self, toggles: Toggles) -> None:
         """Keep the newest N in order, and empty the places of those who opted out since."""
         self.places = newest(self.places, self.capacity)
@@ -78,11 +82,16 @@ def drop_outranked(memories: list[Memory]) -> None:
         memory.places = [place for place in memory.places if place.rank() >= lowest]
 
 
+def vacant(place: Remembered) -> Remembered:
+    """The place with nobody and nothing in it."""
+    return Remembered(place.timestamp, place.id, "", "")
+
+
 def emptied(place: Remembered, toggles: Toggles) -> Remembered:
     """The place, or an empty one when its device opted out after it."""
     if place.device not in toggles.devices or (place.timestamp, place.id) > toggles.last_out(place.device):
         return place
-    return Remembered(place.timestamp, place.id, "", place.key)
+    return vacant(place)
 
 
 def newest(places: Iterable[Remembered], capacity: int) -> list[Remembered]:

@@ -96,9 +96,11 @@ class Shard:
             return Verdict.DUPLICATE
         self.dirty.update(self.keys)
         if effect is Effect.SWITCH and out:
-            for key in self.keys.values():
+            for name, key in self.keys.items():
                 if event.timestamp < key.settled:
                     key.base.forget(event.device_id)
+                    self.particles.forget(event.device_id, name)
+                    self.quantum_fields.forget(event.device_id, name)
         return Verdict.ACCEPTED
 
     def settle(self) -> None:

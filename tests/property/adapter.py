@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.oracle import tables as oracle_tables
 WRITER = "1-00000001"
 
 
-@dataclass
+@dataclass(repr=False)
 class Field:
     """Some partitions of the field under test, with the changelog that they have written."""
 
@@ -50,14 +50,20 @@ class Field:
         for number, fold in enumerate(self.folds):
             self.changelogs[number].extend(fold.checkpoint(writer).records)
 
-    def restart(self) -> None:
-        """Lose the memory; recover from the changelog and fold again whatever is after its position."""
+    def restart(self, pause: Callable[[], None] | None = None) -> None:
+        """Lose the memory; recover from the changelog and fold again whatever is after its position.
+
+        ``pause`` is called once on the way, when half of that is folded.
+        """
         for number in range(self.partitions):
             fold = PartitionFold(number, self.shards, self.rules)
             fold.load(compacted(self.changelogs[number]))
             self.folds[number] = fold
-            for offset in range(fold.position + 1, len(self.records[number])):
+            again = range(fold.position + 1, len(self.records[number]))
+            for offset in again:
                 fold.fold(offset, self.records[number][offset])
+                if pause and offset == again[len(again) // 2]:
+                    pause()
 
     def values(self) -> list[bytes]:
         """Changelog values of all shards as they are now: a checkpoint, and of each shard the highest position."""

@@ -33,7 +33,7 @@ def over_the_wire(events: Sequence[Event], codec: str) -> list[Event]:
 
 @law
 @given(worlds(honest=False), CUTS, st.sampled_from(CODECS))
-def test_any_split_into_records_gives_the_same_state(world: World, cuts: list[int], codec: str):
+def test_any_split_into_records_gives_the_same_state(world: World, cuts: list[int], codec: str) -> None:
     rules = Rules(**world.rules)
     one_by_one = play(split(world.arrivals, [1]), rules)
     together = play([over_the_wire(events, codec) for events in split(world.arrivals, cuts)], rules)
@@ -42,7 +42,7 @@ def test_any_split_into_records_gives_the_same_state(world: World, cuts: list[in
 
 @law
 @given(worlds(honest=False), st.lists(st.sampled_from(("go on", "checkpoint", "restart")), min_size=1, max_size=12))
-def test_checkpoints_and_restarts_change_nothing(world: World, between: list[str]):
+def test_checkpoints_and_restarts_change_nothing(world: World, between: list[str]) -> None:
     rules = Rules(**world.rules)
     undisturbed = play(split(world.arrivals, [1]), rules)
     disturbed = Field(rules)

@@ -13,7 +13,7 @@ from tests.property.strategies import World, split, worlds
 
 @law
 @given(worlds(honest=True), st.integers(0, 2**60 - 1))
-def test_parts_sent_again_change_nothing(world: World, chosen: int):
+def test_parts_sent_again_change_nothing(world: World, chosen: int) -> None:
     rules = Rules(**world.rules)
     once = play(split(world.arrivals, [1]), rules)
     again = [event for index, event in enumerate(world.arrivals) if chosen >> index % 60 & 1]
@@ -23,7 +23,7 @@ def test_parts_sent_again_change_nothing(world: World, chosen: int):
 
 @law
 @given(worlds(honest=True), st.booleans())
-def test_the_whole_log_twice_changes_nothing(world: World, other_order: bool):
+def test_the_whole_log_twice_changes_nothing(world: World, other_order: bool) -> None:
     rules = Rules(**world.rules)
     once = play(split(world.arrivals, [1]), rules)
     again = world.others if other_order else world.arrivals
@@ -32,7 +32,7 @@ def test_the_whole_log_twice_changes_nothing(world: World, other_order: bool):
 
 @law
 @given(worlds(honest=False), st.integers(0, 20), st.integers(0, 255))
-def test_records_folded_again_after_half_a_checkpoint_change_nothing(world: World, early: int, kept: int):
+def test_records_folded_again_after_half_a_checkpoint_change_nothing(world: World, early: int, kept: int) -> None:
     """A crash in the middle of a second checkpoint: some shards are newer than the position, and all is read again."""
     rules = Rules(**world.rules)
     undisturbed = play(split(world.arrivals, [2]), rules)
@@ -51,7 +51,7 @@ def test_records_folded_again_after_half_a_checkpoint_change_nothing(world: Worl
 
 @law
 @given(worlds(honest=False))
-def test_offsets_folded_again_are_skipped(world: World):
+def test_offsets_folded_again_are_skipped(world: World) -> None:
     rules = Rules(**world.rules)
     played = play(split(world.arrivals, [3]), rules)
     before, counts = played.digest(), dict(played.folds[0].counts)
@@ -62,7 +62,7 @@ def test_offsets_folded_again_are_skipped(world: World):
 
 @law
 @given(worlds(honest=False), st.integers(1, 20))
-def test_a_late_write_of_an_older_process_loses(world: World, early: int):
+def test_a_late_write_of_an_older_process_loses(world: World, early: int) -> None:
     """Two writers' records stand in the changelog: the higher position of a shard wins, whatever came last."""
     rules = Rules(**world.rules)
     undisturbed = play(split(world.arrivals, [2]), rules)

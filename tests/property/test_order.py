@@ -13,14 +13,14 @@ from tests.property.strategies import World, split, worlds
 
 @law
 @given(worlds(honest=True), st.sampled_from((1, 2, 7, 60)))
-def test_order_of_arrival_changes_nothing(world: World, size: int):
+def test_order_of_arrival_changes_nothing(world: World, size: int) -> None:
     rules = Rules(**world.rules)
     assert play(split(world.others, [size]), rules).digest() == play(split(world.arrivals, [1]), rules).digest()
 
 
 @law
 @given(worlds(honest=True), st.permutations(("a", "b", "c", "d", "e", "f")))
-def test_order_between_keys_changes_nothing(world: World, turns: tuple[str, ...]):
+def test_order_between_keys_changes_nothing(world: World, turns: tuple[str, ...]) -> None:
     """Keys are on their own: one may be read to its end before another one begins."""
     rules = Rules(**world.rules)
     opts = [event for event in world.arrivals if event.type.startswith("OPT_")]

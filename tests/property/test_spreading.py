@@ -13,7 +13,9 @@ from tests.property.strategies import World, split, worlds
 
 @law
 @given(worlds(honest=False), st.integers(1, 4), st.integers(1, 8), st.sampled_from((0, 30_001, 241_000)))
-def test_any_number_of_partitions_and_shards_reads_the_same(world: World, partitions: int, shards: int, after: int):
+def test_any_number_of_partitions_and_shards_reads_the_same(
+    world: World, partitions: int, shards: int, after: int
+) -> None:
     rules = Rules(**world.rules)
     at = world.watermark + after
     records = split(world.arrivals, [3])
@@ -24,7 +26,7 @@ def test_any_number_of_partitions_and_shards_reads_the_same(world: World, partit
 
 @law
 @given(worlds(honest=False), st.integers(1, 4), st.integers(1, 8))
-def test_digests_of_what_belongs_to_one_key_are_the_same(world: World, partitions: int, shards: int):
+def test_digests_of_what_belongs_to_one_key_are_the_same(world: World, partitions: int, shards: int) -> None:
     """particles and quantum_fields are cut by shard, opt_outs stand in each shard: those have the test above."""
     rules = Rules(**world.rules)
     records = split(world.arrivals, [3])

@@ -29,7 +29,7 @@ FORBIDDEN_CALLS = frozenset(("open", "input", "print", "hash", "id", "exec", "ev
 """``hash`` and ``id`` differ from process to process."""
 STREAMS_FOR_PROJECTIONS = frozenset(
     f"streams.{name}"
-    for name in ("changes", "events", "settings", "errors", "metrics", "changelog", "validate", "wire")
+    for name in ("changes", "events", "settings", "errors", "metrics", "changelog", "validate", "wire", "table")
 )
 
 
@@ -46,13 +46,13 @@ def pure_modules() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", pure_modules(), ids=str)
-def test_pure_modules_import_only_what_cannot_touch_the_world(path: Path):
+def test_pure_modules_import_only_what_cannot_touch_the_world(path: Path) -> None:
     outside = {name for name in imports(path) if module_file(name) is None}
     assert outside <= HARMLESS, f"{path} imports {sorted(outside - HARMLESS)}"
 
 
 @pytest.mark.parametrize("path", pure_modules(), ids=str)
-def test_pure_modules_ask_neither_files_nor_addresses(path: Path):
+def test_pure_modules_ask_neither_files_nor_addresses(path: Path) -> None:
     called = {
         f"{node.func.id} in line {node.lineno}"
         for node in ast.walk(parse(path))
@@ -62,22 +62,22 @@ def test_pure_modules_ask_neither_files_nor_addresses(path: Path):
 
 
 @pytest.mark.parametrize("path", modules("streams"), ids=str)
-def test_streams_never_imports_what_is_built_on_it(path: Path):
+def test_streams_never_imports_what_is_built_on_it(path: Path) -> None:
     assert not {name for name in imports(path) if name.split(".")[0] in ("projections", "deploy", "tests")}
 
 
 @pytest.mark.parametrize("path", modules("projections"), ids=str)
-def test_projections_see_only_what_a_fold_says_has_changed(path: Path):
+def test_projections_see_only_what_a_fold_says_has_changed(path: Path) -> None:
     core = {name for name in imports(path) if name.split(".")[0] == "streams"}
     assert core <= STREAMS_FOR_PROJECTIONS, f"{path} imports {sorted(core - STREAMS_FOR_PROJECTIONS)}"
     assert not {name for name in imports(path) if name.split(".")[0] in ("deploy", "tests")}
 
 
 @pytest.mark.parametrize("path", modules("deploy"), ids=str)
-def test_nothing_that_runs_imports_tests(path: Path):
+def test_nothing_that_runs_imports_tests(path: Path) -> None:
     assert not {name for name in imports(path) if name.split(".")[0] == "tests"}
 
 
 @pytest.mark.parametrize("path", modules("tests/oracle"), ids=str)
-def test_oracle_shares_no_code_with_the_fold(path: Path):
+def test_oracle_shares_no_code_with_the_fold(path: Path) -> None:
     assert not {name for name in imports(path) if name.split(".")[0] in ("streams", "projections", "deploy")}

@@ -14,7 +14,7 @@ MODULE_LINES_MAX = 400
 
 
 @pytest.mark.parametrize("path", modules(*PACKAGES, "tests"), ids=str)
-def test_functions_and_modules_are_small(path: Path):
+def test_functions_and_modules_are_small(path: Path) -> None:
     lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
     assert lines <= MODULE_LINES_MAX, f"{path} has {lines} lines"
     long = {
@@ -28,6 +28,6 @@ def test_functions_and_modules_are_small(path: Path):
 
 
 @pytest.mark.parametrize("path", modules(*PACKAGES), ids=str)
-def test_modules_say_what_they_are(path: Path):
+def test_modules_say_what_they_are(path: Path) -> None:
     tree = parse(path)
     assert not tree.body or ast.get_docstring(tree), f"{path} has no docstring"

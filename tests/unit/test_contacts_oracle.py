@@ -14,7 +14,7 @@ ROWS = "120\t1\t2\n140\t1\t2\n140\t2\t3\n180\t2\t1\n201\t2\t3\n300\t2\t3\n"
 
 
 @pytest.mark.parametrize("name", ["rows.tij", "rows.tij.gz"])
-def test_small_file_by_hand(tmp_path: Path, name: str):
+def test_small_file_by_hand(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(ROWS.encode()) if name.endswith(".gz") else ROWS.encode())
     counted = contacts.count(path)
@@ -34,13 +34,13 @@ def test_small_file_by_hand(tmp_path: Path, name: str):
     }
 
 
-def test_three_in_a_row_span_sixty_seconds_at_most():
+def test_three_in_a_row_span_sixty_seconds_at_most() -> None:
     assert contacts.third_within([0, 30, 60], 60) == 60
     assert contacts.third_within([0, 30, 61], 60) is None
     assert contacts.third_within([0, 59, 61, 119], 60) == 119
 
 
-def test_recorded_conference():
+def test_recorded_conference() -> None:
     path = os.environ.get("CONTACTS_FILE")
     if not path:
         pytest.skip("CONTACTS_FILE does not name the recorded conference: it is not part of this project")
