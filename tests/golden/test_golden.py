@@ -10,12 +10,24 @@ from streams.fold.rules import DEFAULT_RULES
 from streams.frame import FIRST_BYTE
 from streams.validate import read_record
 from tests.golden.write import DIGESTS, fold, read_log
+from tests.oracle import Oracle
+from tests.property.adapter import against_oracle, play
 
 
 def test_the_log_folds_to_its_digests():
     expected = json.loads(DIGESTS.read_text())
     assert expected["fold_version"] == DEFAULT_RULES.version, "another fold: say why, then write the digests anew"
     assert fold(read_log()) == expected
+
+
+def test_the_log_folds_as_the_oracle_says():
+    records = [
+        [item for item in read_record(record.value, record.received) if isinstance(item, Event)]
+        for record in read_log()
+    ]
+    arrivals = [event for record in records for event in record]
+    newest = max(event.timestamp for event in arrivals)
+    assert not against_oracle(play(records, DEFAULT_RULES), Oracle.of(arrivals), [newest, newest + 60_000])
 
 
 def test_the_log_holds_every_type_and_form():

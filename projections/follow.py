@@ -1,0 +1,222 @@
+"""A topic into PostgreSQL: the rows of a batch and the position behind them in one transaction.
+
+Kafka's group only shares out the partitions. Where to read from stands in PostgreSQL: a partition is read after
+its position was loaded, and a batch whose position somebody else has moved is forgotten and read again from there.
+Each partition has at most one batch on its way, so while PostgreSQL does not answer nothing more is read from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from projections.backoff import Backoff
+from projections.positions import Connection, Moved, Position, Positions
+from streams import metrics
+from streams.errors import ProjectionError
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_MS: Final = 100
+POLL_BUSY_MS: Final = 10
+SETTLE_S: Final = 10.0
+FETCH_BYTES: Final = 4 * 1024 * 1024  # by partition: the most that waits in memory
+Pool = AsyncConnectionPool[Connection]
+UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+
+
+class Batch(NamedTuple):
+    """What one transaction writes. ``input_position`` -1: these records say nothing about it."""
+
+    log_offset: int
+    input_position: int
+    timestamp_ms: int
+    content: Any
+
+
+class Projection(Protocol):
+    """What a topic's records become."""
+
+    name: str
+    topic: str
+
+    def prepare(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> Iterator[Batch]:
+        """Records of one partition, in order, as batches that cover all of them; no I/O."""
+
+    async def write(self, connection: Connection, partition: int, batch: Batch) -> int:
+        """Write the rows inside the caller's transaction; returns how many."""
+
+
+class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types that mypy can follow
+    """Runs one projection over the partitions that its group gives it."""
+
+    def __init__(self, projection: Projection, settings: Settings, pool: Pool, stop: asyncio.Event) -> None:
+        self._projection = projection
+        self._settings = settings
+        self._pool = pool
+        self._stop = stop
+        self._positions = Positions(projection.name, settings.generation)
+        self._loaded: dict[TopicPartition, int] = {}
+        self._busy: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._postgres = Backoff("postgres", stop)
+        self._kafka = Backoff("kafka", stop)
+        self._consumer: Any = None
+        self._fresh_s = time.time()
+        """What was said before this moment is in the rows, as far as this process knows (epoch seconds)."""
+        freshness = metrics.PROJECTION_FRESHNESS.labels(projection.name)
+        freshness.set_function(lambda: max(0.0, time.time() - self._fresh_s))  # it grows while a part is away
+
+    async def run(self) -> None:
+        """Until stopped; Kafka and PostgreSQL may come and go. Raises ProjectionError, and faults of our own."""
+        while not self._stop.is_set():
+            self._consumer = self._new_consumer()
+            try:
+                await self._consumer.start()
+                self._kafka.answered()
+                self._consumer.subscribe([self._projection.topic], listener=self)
+                await self._follow()
+            except (KafkaError, OSError) as error:
+                await self._kafka.failed(error)
+            finally:
+                try:
+                    await self._settle()
+                finally:
+                    await self._consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Called by the consumer: positions are loaded again when a partition comes back."""
+        for place in revoked:
+            self._loaded.pop(place, None)
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Called by the consumer; the same partition may have been somebody else's in between."""
+        await self.on_partitions_revoked(assigned)
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_brokers,
+            group_id=f"field-{self._settings.generation}-{self._projection.name}",
+            client_id=f"field-{self._projection.name}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=self._settings.session_timeout_s * 1000,
+            heartbeat_interval_ms=self._settings.session_timeout_s * 1000 // 3,
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )
+
+    async def _follow(self) -> None:
+        while not self._stop.is_set():
+            self._raise_failures()
+            idle = [place for place in self._consumer.assignment() if place not in self._busy]
+            ready = [place for place in idle if place in self._loaded or await self._load(place)]
+            if not ready:
+                await asyncio.wait([*self._busy.values(), _sleep(POLL_MS)], return_when=asyncio.FIRST_COMPLETED)
+                continue
+            found = await self._consumer.getmany(
+                *ready, timeout_ms=POLL_BUSY_MS if self._busy else POLL_MS, max_records=self._settings.project_events
+            )
+            for place, records in found.items():
+                self._busy[place] = asyncio.create_task(self._project(place, records))
+            if not found and not self._busy:
+                self._fresh_s = time.time()
+
+    async def _load(self, place: TopicPartition) -> bool:
+        """Seek to behind the stored position; False when PostgreSQL does not answer."""
+        try:
+            async with self._pool.connection() as connection:
+                position = await self._positions.load(connection, place.partition)
+        except Moved:
+            return False
+        except UNAVAILABLE as error:
+            await self._postgres.failed(error)
+            return False
+        self._postgres.answered()
+        await self._check_log(place, position)
+        if place not in self._consumer.assignment():  # taken away while we asked
+            return False
+        self._consumer.seek(place, position.log_offset + 1)
+        self._loaded[place] = position.log_offset
+        self._show(place.partition, position)
+        return True
+
+    async def _check_log(self, place: TopicPartition, position: Position) -> None:
+        """A log that ends before the position is another log; one that begins after it has lost records."""
+        end = (await self._consumer.end_offsets([place]))[place]
+        if end < position.log_offset + 1:
+            raise ProjectionError(
+                f"projection {self._projection.name} has {place.topic}/{place.partition} up to offset"
+                f" {position.log_offset}, but the log ends at {end}: this is another log. Use another generation,"
+                " or another database"
+            )
+        begin = (await self._consumer.beginning_offsets([place]))[place]
+        if begin > position.log_offset + 1:
+            log.error(
+                "projection %s: records %d..%d of %s/%d are no longer there",
+                self._projection.name, position.log_offset + 1, begin - 1, place.topic, place.partition,
+            )  # fmt: skip
+
+    async def _project(self, place: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        expected = self._loaded.get(place)
+        if expected is None or records[0].offset <= expected:
+            self._loaded.pop(place, None)
+            return
+        try:
+            for batch in self._projection.prepare(place.partition, records):
+                await self._transact(place.partition, expected, batch)
+                expected = batch.log_offset
+                if place not in self._loaded:  # taken away meanwhile
+                    return
+                self._loaded[place] = expected
+        except Moved:
+            log.info("projection %s: %s was moved by another process", self._projection.name, place)
+            self._loaded.pop(place, None)
+        except UNAVAILABLE as error:
+            self._loaded.pop(place, None)  # a commit may or may not have reached the database: ask it
+            await self._postgres.failed(error)
+
+    async def _transact(self, partition: int, expected: int, batch: Batch) -> None:
+        started = time.perf_counter()
+        position = Position(batch.log_offset, batch.input_position)
+        async with self._pool.connection() as connection, connection.transaction():
+            await self._positions.advance(connection, partition, expected, position)
+            rows = await self._projection.write(connection, partition, batch)
+        self._postgres.answered()
+        name = self._projection.name
+        metrics.PROJECTION_SECONDS.labels(name).observe(time.perf_counter() - started)
+        metrics.PROJECTION_ROWS.labels(name).inc(rows)
+        self._fresh_s = batch.timestamp_ms / 1000
+        self._show(partition, position)
+
+    def _show(self, partition: int, position: Position) -> None:
+        if position.input_position >= 0:
+            gauge = metrics.PROJECTION_POSITION.labels(self._projection.name, str(partition))
+            gauge.set(position.input_position)
+
+    def _raise_failures(self) -> None:
+        """Take finished tasks away; a fault that is not ours to wait out ends the process."""
+        for place in [place for place, task in self._busy.items() if task.done()]:
+            self._busy.pop(place).result()
+
+    async def _settle(self) -> None:
+        """Let the transactions under way end; one that hangs is given up, and is rolled back or is found done."""
+        if self._busy:
+            _, hanging = await asyncio.wait(self._busy.values(), timeout=SETTLE_S)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
+            self._busy = {place: task for place, task in self._busy.items() if task not in hanging}
+            self._raise_failures()
+        self._loaded.clear()
+
+
+def _sleep(ms: int) -> asyncio.Task[None]:
+    return asyncio.create_task(asyncio.sleep(ms / 1000))

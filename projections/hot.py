@@ -1,0 +1,193 @@
+"""The publisher: the merged field into Redis, a few times a second.
+
+Everything of a snapshot is written by one script (``publish.lua``), which refuses a vector of positions
+that is behind the stored one. There is no queue: while Redis does not answer the next try carries the newest field.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from projections.backoff import Backoff
+from projections.samples import summary
+from projections.views import Views, now_ms
+from streams import metrics
+from streams.changes import FieldReading
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+NAME: Final = "redis"
+LIVE: Final = "live"
+TIMEOUT_S: Final = 2.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Names(NamedTuple):
+    """Keys and channels of a generation; those of the live one have no prefix."""
+
+    position: str
+    at: str
+    current: str
+    entanglements: str
+    stream: str
+    channel_field: str
+    channel_rooms: str
+    channel_entanglements: str
+
+    @classmethod
+    def of(cls, generation: str) -> Names:
+        prefix = "" if generation == LIVE else f"{generation}:"
+        return cls(
+            *(
+                prefix + name
+                for name in (
+                    "field:position", "field:at", "field:current", "entanglements", "consciousness:stream",
+                    "consciousness:field", "consciousness:rooms", "consciousness:entanglements",
+                )
+            )
+        )  # fmt: skip
+
+
+class Publisher:
+    """Reads the field from ``views`` and stores it."""
+
+    def __init__(self, settings: Settings, views: Views, redis: Redis) -> None:
+        self._settings = settings
+        self._views = views
+        self._names = Names.of(settings.generation)
+        self._script = redis.register_script(
+            resources.files("projections").joinpath("publish.lua").read_text(encoding="utf-8")
+        )
+        self._fresh_ms = now_ms()
+        freshness = metrics.PROJECTION_FRESHNESS.labels(NAME)
+        freshness.set_function(lambda: max(0.0, (now_ms() - self._fresh_ms) / 1000))  # it grows while Redis is away
+        self._behind = False
+        self._told: dict[int, int] = {}
+        self._pairs: set[tuple[str, str]] | None = None
+        self._rooms: set[tuple[str, int]] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stopped; Redis may come and go."""
+        backoff = Backoff("redis", stop)
+        while not stop.is_set():
+            began = time.monotonic()
+            if self._views.ready:
+                try:
+                    await self.publish(now_ms())
+                    backoff.answered()
+                except (RedisError, OSError) as error:
+                    await backoff.failed(error)
+            with contextlib.suppress(TimeoutError):
+                wait_s = began + self._settings.publish_ms / 1000 - time.monotonic()
+                await asyncio.wait_for(stop.wait(), max(0.0, wait_s))
+
+    async def publish(self, now: int) -> bool:
+        """One snapshot at ``now`` (ms); False when Redis has a newer one. Raises RedisError, FoldVersionError."""
+        started = time.perf_counter()
+        self._views.refresh()
+        reading, positions = self._views.read(now), dict(self._views.positions)
+        names = self._names
+        arguments: list[bytes | str | int] = [
+            _encode(_vector(positions)),
+            reading.at,
+            _encode(snapshot(reading, positions, now, self._settings)),
+            self._settings.hot_s,
+            self._settings.stream_length,
+            _encode(_brief(reading, positions)) if positions != self._told else b"",
+            _encode(self._messages(reading, positions)),
+        ]
+        for pair in reading.pairs:
+            arguments += (f"{pair.low}|{pair.high}", _encode(pair))
+        written = await self._script(
+            keys=[names.position, names.at, names.current, names.entanglements, names.stream], args=arguments
+        )
+        if not written:
+            if not self._behind:
+                log.warning("Redis has a newer field than this publisher: %s", _vector(positions))
+            self._behind = True
+            return False
+        self._fresh_ms = now_ms()
+        freshness = metrics.PROJECTION_FRESHNESS.labels(NAME)
+        freshness.set_function(lambda: max(0.0, (now_ms() - self._fresh_ms) / 1000))  # it grows while Redis is away
+        self._behind = False
+        self._told = positions
+        self._pairs = _pairs(reading)
+        self._rooms = _rooms(reading)
+        self._measure(positions, reading, now, started)
+        return True
+
+    def _messages(self, reading: FieldReading, positions: dict[int, int]) -> list[tuple[str, str]]:
+        """(channel, message): the field each time, rooms and pairs when some came or went."""
+        names = self._names
+        messages = [(names.channel_field, _encode(_brief(reading, positions)).decode())]
+        if self._rooms is not None and (news := _news(self._rooms, _rooms(reading))):
+            messages.append((names.channel_rooms, _encode({"at": reading.at} | news).decode()))
+        if self._pairs is not None and (news := _news(self._pairs, _pairs(reading))):
+            messages.append((names.channel_entanglements, _encode({"at": reading.at} | news).decode()))
+        return messages
+
+    def _measure(self, positions: dict[int, int], reading: FieldReading, now: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        metrics.PUBLISH_SECONDS.observe(seconds)
+        metrics.PROJECTION_SECONDS.labels(NAME).observe(seconds)
+        metrics.PROJECTION_ROWS.labels(NAME).inc(1 + len(reading.pairs))
+        self._fresh_ms = now
+        for partition, position in positions.items():
+            metrics.PROJECTION_POSITION.labels(NAME, str(partition)).set(position)
+
+
+def snapshot(reading: FieldReading, positions: dict[int, int], now: int, settings: Settings) -> dict[str, Any]:
+    """``field:current``: the whole reading, where in the log it stands, and when it was computed (ms)."""
+    return msgspec.structs.asdict(reading) | {
+        "positions": _vector(positions),
+        "computed_at": now,
+        "generation": settings.generation,
+        "fold_version": settings.rules.version,
+    }
+
+
+def connect(settings: Settings) -> Redis:
+    """A client that fails soon and never retries by itself: ``Backoff`` does."""
+    return Redis(
+        host=settings.redis_host,
+        port=settings.redis_port,
+        password=settings.redis_password or None,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _brief(reading: FieldReading, positions: dict[int, int]) -> dict[str, Any]:
+    return summary(reading) | {"positions": _vector(positions)}
+
+
+def _vector(positions: dict[int, int]) -> dict[str, int]:
+    return {str(partition): positions[partition] for partition in sorted(positions)}
+
+
+def _pairs(reading: FieldReading) -> set[tuple[str, str]]:
+    return {(pair.low, pair.high) for pair in reading.pairs}
+
+
+def _rooms(reading: FieldReading) -> set[tuple[str, int]]:
+    return {(room.room_id, room.opened) for room in reading.rooms}
+
+
+def _news(before: set[Any], after: set[Any]) -> dict[str, list[Any]]:
+    """What came and what went; empty when nothing did."""
+    came, went = sorted(after - before), sorted(before - after)
+    return {"came": came, "went": went} if came or went else {}

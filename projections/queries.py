@@ -1,0 +1,24 @@
+"""The named statements of ``schema/sql/queries.sql``."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import LiteralString
+
+_MARK = "-- name: "
+
+
+@cache
+def _all() -> dict[str, str]:
+    text = resources.files("schema").joinpath("sql", "queries.sql").read_text(encoding="utf-8")
+    found = {}
+    for part in text.split(_MARK)[1:]:
+        name, _, sql = part.partition("\n")
+        found[name.strip()] = sql.strip()
+    return found
+
+
+def query(name: str) -> LiteralString:
+    """SQL of the statement called ``name``; raises KeyError."""
+    return _all()[name]  # read from our own file, never built from input

@@ -1,0 +1,146 @@
+"""Events, sessions and pairs as rows. Pure.
+
+A raw row is a tuple for binary COPY into ``raw_staging``. The values that PostgreSQL would have to parse are
+given in its own binary form instead (uuid: 16 bytes; timestamptz: microseconds since 2000; geometry: EWKB;
+jsonb: a version byte and the text), which ``RAW_TYPES`` declares as plain bytes and integers of the same width.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from streams.changes import Changes, PairRow, SessionRow
+from streams.events import FIELD, MILLION, WEIGHED, Event, Quantum
+
+RAW_TYPES: Final = (
+    "bytea", "text", "text", "text", "text", "text", "bytea", "bytea", "float8", "float8", "float8", "text",
+    "int8", "int8", "int4", "int8", "int4",
+)  # fmt: skip
+"""Wire types of a raw row; the columns are those of ``raw_staging``."""
+
+RawRow = tuple[Any, ...]
+
+_POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z
+_SRID: Final = 4326
+_EWKB_POINT: Final = 0x20000001  # a point that carries its SRID
+_point = struct.Struct("<BIIdd").pack
+_json = msgspec.json.Encoder()
+
+
+def raw_row(
+    event: Event, weights: Mapping[str, int], *, received: int, partition: int, offset: int, index: int
+) -> RawRow:
+    """Raw row of an event that was read at this place of the log; ``received`` in epoch ms."""
+    return (
+        bytes.fromhex(event.id.replace("-", "")),
+        event.key,
+        event.device_id,
+        event.user_id,
+        event.room_id,
+        event.type,
+        b"\x01" + _data(event),
+        None if event.x is None else _point(1, _EWKB_POINT, _SRID, event.x, event.y),
+        event.z,
+        event.intensity / MILLION,
+        resonance(event, weights),
+        event.target,
+        _microseconds(event.timestamp),
+        _microseconds(received),
+        partition,
+        offset,
+        index,
+    )
+
+
+def resonance(event: Event, weights: Mapping[str, int]) -> float | None:
+    """Intensity x weight; a FIELD has its own; None for what does not resonate."""
+    if event.type in WEIGHED:
+        return event.intensity * weights[event.type] / MILLION
+    if event.type == FIELD and isinstance(event.data, Quantum):
+        return event.data.resonance
+    return None
+
+
+def _data(event: Event) -> bytes:
+    """``data`` as JSON, defaults written out (the column is read without our classes), absent fields left out."""
+    data = event.data
+    plain = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not None}
+    return _json.encode(plain)
+
+
+def _microseconds(ms: int) -> int:
+    return (ms - _POSTGRES_EPOCH_MS) * 1000
+
+
+class Statements(msgspec.Struct):
+    """Parameters of the state statements, each a list of plain rows; sweeps come after the upserts."""
+
+    sessions_upsert: list[dict[str, Any]]
+    pairs_upsert: list[dict[str, Any]]
+    sessions_remove: list[dict[str, Any]]
+    pairs_remove: list[dict[str, Any]]
+    sessions_sweep: list[dict[str, Any]]
+    pairs_sweep: list[dict[str, Any]]
+    shards_store: list[dict[str, Any]]
+
+
+def state_rows(changes: Iterable[Changes], stored: Mapping[int, int]) -> Statements:
+    """Changes of one partition, in log order, as the rows that they leave behind.
+
+    ``stored``: position by shard that the database has; changes with a lower one are ignored, so a late
+    writer wins nothing. Of several changes of one row the last counts.
+    """
+    positions: dict[int, Changes] = {}
+    full: dict[int, Changes] = {}
+    sessions: dict[tuple[str, int], dict[str, Any]] = {}
+    pairs: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for change in changes:
+        before = positions.get(change.shard)
+        if change.position < (stored.get(change.shard, -1) if before is None else before.position):
+            continue
+        positions[change.shard] = change
+        if change.full:
+            full[change.shard] = change
+            _drop_shard(sessions, change.shard)
+            _drop_shard(pairs, change.shard)
+        place = {"partition": change.partition, "shard": change.shard, "position": change.position}
+        for room, opened in change.removed_sessions:
+            sessions[room, opened] = {"room_id": room, "opened": opened, "gone": True, **place}
+        for key, low, high in change.removed_pairs:
+            pairs[key, low, high] = {"routing_key": key, "low": low, "high": high, "gone": True, **place}
+        for session in change.sessions:
+            sessions[session.room_id, session.opened] = _session(session) | place
+        for pair in change.pairs:
+            pairs[pair.routing_key, pair.low, pair.high] = _pair(pair) | place
+    sweeps = [{"partition": c.partition, "shard": c.shard, "position": c.position} for c in full.values()]
+    return Statements(
+        sessions_upsert=[row for row in sessions.values() if "gone" not in row],
+        pairs_upsert=[row for row in pairs.values() if "gone" not in row],
+        sessions_remove=[row for row in sessions.values() if "gone" in row],
+        pairs_remove=[row for row in pairs.values() if "gone" in row],
+        sessions_sweep=sweeps,
+        pairs_sweep=sweeps,
+        shards_store=[
+            {"partition": c.partition, "shard": c.shard, "position": c.position, "writer": c.writer}
+            for c in positions.values()
+        ],
+    )
+
+
+def _drop_shard(rows: dict[Any, dict[str, Any]], shard: int) -> None:
+    """Before a full picture: what earlier changes wanted to write is in it, or is not to be; final sessions stay."""
+    for key in [key for key, row in rows.items() if row["shard"] == shard and not row.get("final")]:
+        if "gone" not in rows[key]:
+            del rows[key]
+
+
+def _session(row: SessionRow) -> dict[str, Any]:
+    return msgspec.structs.asdict(row)
+
+
+def _pair(row: PairRow) -> dict[str, Any]:
+    return msgspec.structs.asdict(row)

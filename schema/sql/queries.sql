@@ -1,0 +1,174 @@
+-- The statements of the projections, by name (projections/queries.py reads them).
+
+-- name: raw_staging
+-- One for each connection; emptied at the end of each transaction.
+CREATE TEMPORARY TABLE IF NOT EXISTS raw_staging (
+    id uuid, routing_key text COLLATE "C", device_id text COLLATE "C", user_id text, room_id text,
+    type text COLLATE "C", data jsonb, position geometry(Point, 4326), z double precision,
+    intensity double precision, resonance double precision, target_device text COLLATE "C", timestamp timestamptz,
+    received timestamptz, log_partition integer, log_offset bigint, log_index integer
+) ON COMMIT DELETE ROWS
+
+-- name: raw_unpack
+-- Late rows may reach chunks that are packed already; the setting is there on the Community edition.
+SELECT set_config(name, '0', false)
+FROM pg_settings
+WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'
+
+-- name: raw_copy
+COPY raw_staging FROM STDIN (FORMAT BINARY)
+
+-- name: raw_lock_shared
+-- Held by everybody who inserts rows, so that a new toggle sees all rows or the rows see it.
+SELECT pg_advisory_xact_lock_shared(%s)
+
+-- name: raw_lock_exclusive
+SELECT pg_advisory_xact_lock(%s)
+
+-- name: raw_insert_toggles
+INSERT INTO opt_toggles (device_id, timestamp, id, out)
+SELECT device_id, timestamp, id, type = 'OPT_OUT'
+FROM raw_staging
+WHERE type IN ('OPT_OUT', 'OPT_IN')
+ON CONFLICT DO NOTHING
+RETURNING device_id, timestamp
+
+-- name: raw_insert_events
+INSERT INTO consciousness_events (
+    id, routing_key, device_id, user_id, room_id, type, data, position, z, intensity, resonance, collective,
+    timestamp, received, log_partition, log_offset, log_index
+)
+SELECT id, routing_key, device_id, user_id, room_id, type, data, position, z, intensity, resonance,
+       CASE
+           WHEN type IN ('OPT_OUT', 'OPT_IN') THEN false
+           WHEN device_id IN (SELECT device_id FROM opt_toggles)
+                OR coalesce(target_device IN (SELECT device_id FROM opt_toggles), false)
+               THEN field_collective(type, device_id, target_device, timestamp, id)
+           ELSE true
+       END,
+       timestamp, received, log_partition, log_offset, log_index
+FROM raw_staging
+ON CONFLICT DO NOTHING
+
+-- name: raw_correct_devices
+UPDATE consciousness_events e
+SET collective = NOT e.collective
+WHERE e.timestamp >= %(since)s
+  AND e.device_id = ANY(%(devices)s)
+  AND e.collective <> field_collective(e.type, e.device_id, e.data ->> 'target_device', e.timestamp, e.id)
+
+-- name: raw_correct_targets
+UPDATE consciousness_events e
+SET collective = NOT e.collective
+WHERE e.timestamp >= %(since)s
+  AND e.data ->> 'target_device' = ANY(%(devices)s)
+  AND e.collective <> field_collective(e.type, e.device_id, e.data ->> 'target_device', e.timestamp, e.id)
+
+-- name: position_load
+WITH made AS (
+    INSERT INTO projection_positions (projection, generation, partition, log_offset, input_position)
+    VALUES (%(projection)s, %(generation)s, %(partition)s, -1, -1)
+    ON CONFLICT DO NOTHING
+    RETURNING log_offset, input_position
+)
+SELECT log_offset, input_position FROM made
+UNION ALL
+SELECT log_offset, input_position
+FROM projection_positions
+WHERE projection = %(projection)s AND generation = %(generation)s AND partition = %(partition)s
+
+-- name: position_advance
+UPDATE projection_positions
+SET log_offset = %(log_offset)s, input_position = greatest(input_position, %(input_position)s), updated = now()
+WHERE projection = %(projection)s AND generation = %(generation)s AND partition = %(partition)s
+  AND log_offset = %(expected)s
+
+-- name: shards_load
+SELECT shard, position FROM shard_positions WHERE partition = %s
+
+-- name: shards_store
+INSERT INTO shard_positions AS s (partition, shard, position, writer)
+SELECT partition, shard, position, writer
+FROM jsonb_to_recordset(%s::jsonb) AS r(partition integer, shard integer, position bigint, writer text)
+ON CONFLICT (partition, shard) DO UPDATE
+SET position = excluded.position, writer = excluded.writer
+WHERE excluded.position >= s.position
+
+-- name: sessions_upsert
+INSERT INTO room64_sessions AS s (
+    room_id, opened, last, final, present, seated, devices, blooms, phrases, participants, coherence, resonance,
+    partition, shard, position
+)
+SELECT room_id, field_time(opened), field_time(last), final, present, seated, devices, blooms, phrases,
+       participants, coherence, resonance, partition, shard, position
+FROM jsonb_to_recordset(%s::jsonb) AS r(
+    room_id text, opened bigint, last bigint, final boolean, present integer, seated integer, devices integer,
+    blooms integer, phrases integer, participants jsonb, coherence double precision, resonance double precision,
+    partition integer, shard integer, position bigint
+)
+ON CONFLICT (room_id, opened) DO UPDATE
+SET last = excluded.last, final = excluded.final, present = excluded.present, seated = excluded.seated,
+    devices = excluded.devices, blooms = excluded.blooms, phrases = excluded.phrases,
+    participants = excluded.participants, coherence = excluded.coherence, resonance = excluded.resonance,
+    partition = excluded.partition, shard = excluded.shard, position = excluded.position
+WHERE excluded.position >= s.position
+
+-- name: pairs_upsert
+INSERT INTO entanglements AS e (
+    routing_key, low, high, established, explicit, kind, intensity, last, partition, shard, position
+)
+SELECT routing_key, low, high, to_timestamp(established), explicit, kind, intensity / 1e6::double precision,
+       to_timestamp(last), partition, shard, position
+FROM jsonb_to_recordset(%s::jsonb) AS r(
+    routing_key text, low text, high text, established bigint, explicit boolean, kind text,
+    intensity double precision, last bigint, partition integer, shard integer, position bigint
+)
+ON CONFLICT (routing_key, low, high) DO UPDATE
+SET established = excluded.established, explicit = excluded.explicit, kind = excluded.kind,
+    intensity = excluded.intensity, last = excluded.last, partition = excluded.partition, shard = excluded.shard,
+    position = excluded.position
+WHERE excluded.position >= e.position
+
+-- name: sessions_remove
+DELETE FROM room64_sessions s
+USING jsonb_to_recordset(%s::jsonb) AS r(room_id text, opened bigint, position bigint)
+WHERE s.room_id = r.room_id AND s.opened = field_time(r.opened) AND s.position <= r.position
+
+-- name: pairs_remove
+DELETE FROM entanglements e
+USING jsonb_to_recordset(%s::jsonb) AS r(routing_key text, low text, high text, position bigint)
+WHERE e.routing_key = r.routing_key AND e.low = r.low AND e.high = r.high AND e.position <= r.position
+
+-- name: sessions_sweep
+-- After the rows of a full picture are written: what is older than it is not in it.
+DELETE FROM room64_sessions s
+USING jsonb_to_recordset(%s::jsonb) AS r(partition integer, shard integer, position bigint)
+WHERE s.partition = r.partition AND s.shard = r.shard AND s.position < r.position AND NOT s.final
+
+-- name: pairs_sweep
+DELETE FROM entanglements e
+USING jsonb_to_recordset(%s::jsonb) AS r(partition integer, shard integer, position bigint)
+WHERE e.partition = r.partition AND e.shard = r.shard AND e.position < r.position
+
+-- name: states_upsert
+-- The position of a node never goes down, in any of its partitions.
+INSERT INTO consciousness_states AS s (node_id, state, resonance, active_nodes, position, watermark)
+SELECT node_id, state, resonance, active_nodes, position, field_time(watermark)
+FROM jsonb_to_recordset(%s::jsonb) AS r(
+    node_id text, state jsonb, resonance double precision, active_nodes integer, position jsonb, watermark bigint
+)
+ON CONFLICT (node_id) DO UPDATE
+SET state = excluded.state, resonance = excluded.resonance, active_nodes = excluded.active_nodes,
+    position = excluded.position, watermark = excluded.watermark, updated = now()
+WHERE NOT EXISTS (
+    SELECT FROM jsonb_each(s.position) old
+    WHERE (old.value)::bigint > coalesce((excluded.position ->> old.key)::bigint, -1)
+)
+
+-- name: samples_insert
+INSERT INTO resonance_samples (timestamp, node_id, resonance, active_nodes, position)
+SELECT field_time(timestamp), node_id, resonance, active_nodes, position
+FROM jsonb_to_recordset(%s::jsonb) AS r(
+    timestamp bigint, node_id text, resonance double precision, active_nodes integer, position jsonb
+)
+ON CONFLICT DO NOTHING

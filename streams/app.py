@@ -1,0 +1,120 @@
+"""The Faust app of the worker, and how its process is run."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import faust
+import uvloop
+from faust.types.transports import TransportT
+from yarl import URL
+
+from streams import metrics, topics, transport
+from streams.agents import Folding, leave
+from streams.errors import FieldError
+from streams.settings import Settings
+
+GC_THRESHOLDS = (50_000, 20, 100)
+"""The state is many objects and no cycles: looking through all of it often costs a seventh of the worker's time."""
+
+FETCH_BYTES_MAX = 4 * 1024 * 1024
+"""From one partition in one fetch; bounds the memory of a batch."""
+
+
+class FieldApp(faust.App):
+    """A Faust app that reads ``batch_topic`` in batches; ``folding`` is what it does with them."""
+
+    batch_topic: str
+    folding: Folding
+
+    def _new_transport(self) -> TransportT:
+        """Faust chooses a driver by the broker's URL, where ours is not registered."""
+        return transport.Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> TransportT:
+        return transport.Transport(self.conf.broker_producer, self)
+
+
+def make_app(settings: Settings) -> FieldApp:
+    """The app of one worker: table of shards in memory, its changelog in Kafka, no web."""
+    heartbeat_s = settings.session_timeout_s / 5
+    app = FieldApp(
+        topics.app_id(settings),
+        broker=[URL(f"kafka://{broker.strip()}") for broker in settings.kafka_brokers.split(",")],
+        store="memory://",
+        datadir=Path(settings.home) / "faust",
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.replication,
+        topic_allow_declare=False,  # streams.topics creates all of them, with what Faust cannot say
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        web_tables_enabled=False,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=FETCH_BYTES_MAX,
+        consumer_group_instance_id=settings.instance or None,
+        broker_max_poll_records=settings.poll_records,
+        broker_commit_interval=0.5,
+        broker_session_timeout=float(settings.session_timeout_s),
+        broker_heartbeat_interval=heartbeat_s,
+        broker_rebalance_timeout=max(10.0, float(settings.session_timeout_s)),
+        producer_linger=settings.linger_ms / 1_000,
+        producer_acks=-1,
+        producer_max_batch_size=512 * 1024,
+        producer_max_request_size=topics.RECORD_BYTES_MAX,
+        producer_request_timeout=float(max(30, settings.stall_s)),
+        stream_buffer_maxsize=8,  # batches, not events
+        stream_wait_empty=False,  # what is not acknowledged is folded again: nothing to wait for
+        stream_recovery_delay=0.0,
+    )
+    app.batch_topic = settings.events_topic
+    app.folding = Folding(app, settings)
+    app.folding.attach()
+    return app
+
+
+class Worker(faust.Worker):
+    """Faust's worker without its own logging, and with a last checkpoint before it stops."""
+
+    def __init__(self, app: FieldApp, **kwargs: Any) -> None:
+        super().__init__(app, override_logging=False, redirect_stdouts=False, quiet=True, **kwargs)
+        self.spinner = None
+        self._folding = app.folding
+
+    async def _stop_on_signal(self, signal: signal.Signals) -> None:
+        logging.getLogger("field.worker").info("%s: last checkpoint", signal.name)
+        try:
+            await self._folding.finish()
+        except Exception as error:
+            leave(error)
+        await super()._stop_on_signal(signal)
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until it is told to stop (SIGTERM, SIGINT); returns the exit code.
+
+    A failure in the middle of the work ends the process itself, with the code of its error.
+    """
+    transport.quiet(settings.log_level)
+    try:
+        created = asyncio.run(topics.create(settings))
+        if created:
+            logging.getLogger("field.worker").info("created topics %s", ", ".join(created))
+        metrics.serve("worker", settings)
+        (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
+    except FieldError as error:
+        logging.getLogger("field.worker").critical("%s: %s", type(error).__name__, error)
+        return error.exit_code
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        Worker(make_app(settings), loop=loop).execute_from_commandline()
+    except SystemExit as stopped:
+        return int(stopped.code or 0)

@@ -1,0 +1,137 @@
+"""The partitions that this process folds between two rebalances, and what it has to remember of each.
+
+An assignment is built from recovered changelog records when recovery ends and is thrown away, whole, when the
+partitions are revoked: nothing of it outlives a rebalance.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from streams.fold.partition import Checkpoint, PartitionFold
+from streams.settings import Settings
+from streams.table import parse_key
+
+
+class Partition:
+    """One partition: its fold, the batches that wait for a checkpoint, the changelog keys of earlier writers.
+
+    ``next_offset`` is where the next batch should start; once begun, what comes before it was folded already.
+    ``full_until``: checkpoints up to the one that reaches this offset carry all rows, so that projections lose
+    whatever a writer before us left there.
+    """
+
+    def __init__(self, number: int, fold: PartitionFold, earlier: dict[int | None, set[bytes]], highwater: int) -> None:
+        self.number = number
+        self.fold = fold
+        self.next_offset = fold.position + 1
+        self.full_until = highwater - 1
+        self.folded: list[Any] = []  # Faust events of batches that are wholly folded
+        self.counted = dict(fold.counts)
+        self._earlier = earlier
+        self._full = True
+        self._begun = False
+        self._checkpointed = fold.position
+        self._gap_at: int | None = None
+
+    def starts_after_gap(self, first: int) -> bool | None:
+        """Whether a batch may be folded that starts at offset ``first``: None to fold it, True to ask for the gap
+        before it, False to drop it because the gap was asked for and is still to come.
+
+        Asked for once, a gap that is still there is none of the reader's: those offsets do not exist.
+        """
+        if first <= self.next_offset or (self._gap_at is not None and first <= self._gap_at):
+            self._gap_at = None
+            return None
+        if self._gap_at is None:
+            self._gap_at = first
+            return True
+        return False
+
+    def begin(self, first: int) -> None:
+        """The first batch starts at offset ``first``.
+
+        The position record may be of a process that lost the partition while it wrote: further than some of the
+        shards that were recovered with it. What we write ourselves must say how far we have folded.
+        """
+        if not self._begun:
+            self._begun = True
+            self.next_offset = first
+            self.fold.position = first - 1
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to checkpoint."""
+        return bool(self.folded) or self.fold.position != self._checkpointed
+
+    def plan(self, writer: str) -> tuple[Checkpoint, list[Any]]:
+        """Encode what changed, and the batches that the checkpoint covers: acknowledge them when it is written."""
+        checkpoint = self.fold.checkpoint(writer, full=self._full)
+        if checkpoint.position >= self.full_until:
+            self._full = False
+        self._checkpointed = checkpoint.position
+        covered, self.folded = self.folded, []
+        return checkpoint, covered
+
+    def superseded(self, checkpoint: Checkpoint) -> list[bytes]:
+        """Keys of earlier writers that the acknowledged records of ``checkpoint`` replace; each is named once."""
+        gone: list[bytes] = []
+        for key, _value in checkpoint.records:
+            earlier = self._earlier.pop(parse_key(key)[1], set())
+            gone.extend(sorted(earlier - {key}))
+        return gone
+
+    def count(self) -> dict[str, int]:
+        """What the fold has counted since the last call: accepted, duplicate, late."""
+        now = self.fold.counts
+        fresh = {name: now[name] - self.counted.get(name, 0) for name in now}
+        self.counted = dict(now)
+        return fresh
+
+
+class Assignment:
+    """All partitions of one generation of the group. ``writer`` is the last part of the keys that it writes."""
+
+    def __init__(self, generation: int, writer: str, partitions: Mapping[int, Partition]) -> None:
+        self.generation = generation
+        self.writer = writer
+        self.partitions = dict(partitions)
+        self.current = True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any partition has something to checkpoint."""
+        return any(part.waiting for part in self.partitions.values())
+
+    def revoke(self) -> None:
+        """From here on nothing of it may be folded, written or acknowledged."""
+        self.current = False
+        self.partitions.clear()
+
+
+def load(
+    records: Iterable[tuple[bytes, bytes]],
+    highwaters: Mapping[int, int],
+    generation: int,
+    incarnation: str,
+    settings: Settings,
+) -> Assignment:
+    """Build an assignment from recovered changelog records (key, value).
+
+    ``highwaters``: end offset of the input by partition, for the partitions that are ours.
+    Raises FoldVersionError when another fold wrote the records.
+    """
+    by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+    for key, value in records:
+        by_partition[parse_key(key)[0]].append((key, value))
+    partitions = {}
+    for number, highwater in sorted(highwaters.items()):
+        fold = PartitionFold(number, settings.shards, settings.rules)
+        fold.load(by_partition[number])
+        earlier: defaultdict[int | None, set[bytes]] = defaultdict(set)
+        for key, _value in by_partition[number]:
+            earlier[parse_key(key)[1]].add(key)
+        partitions[number] = Partition(number, fold, dict(earlier), highwater)
+    return Assignment(generation, f"{generation}-{incarnation}", partitions)

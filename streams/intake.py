@@ -1,0 +1,173 @@
+"""Records of a batch -> the fold: validation, partitions, OPT_*, dead letters, the flood limit.
+
+The one place where the log meets the fold. Synchronous for each record; between turns of a few thousand events
+the loop gets its breath back (checkpoints go on meanwhile).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from streams import metrics
+from streams.assignment import Assignment, Partition
+from streams.delivery import Delivery, Place
+from streams.errors import FloodError
+from streams.events import OPTS, Event
+from streams.settings import Settings
+from streams.table import partition_of
+from streams.transport import Batch
+from streams.validate import Limits, Rejection, read_record, received_at
+
+TURN_EVENTS: Final = 2_000
+"""Events folded before other tasks may run: some tens of milliseconds."""
+
+
+class Flood:
+    """Counts bad records among the last ``flood_window`` ones; a record is bad when half of it is rejected."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._ring = bytearray(settings.flood_window)
+        self._limit = settings.flood_share * settings.flood_window
+        self._at = 0
+        self._seen = 0
+        self.bad = 0
+
+    def add(self, bad: bool) -> bool:
+        """Note one record; True when the window is full and too much of it is bad."""
+        self.bad += bad - self._ring[self._at]
+        self._ring[self._at] = bad
+        self._at += 1
+        if self._at == len(self._ring):
+            self._at = 0
+        self._seen += 1
+        return bad and self._seen >= len(self._ring) and self.bad >= self._limit
+
+
+class Intake:
+    """Folds batches. ``events`` are those since the last checkpoint (who makes it sets 0); ``records`` only rises."""
+
+    def __init__(self, delivery: Delivery, settings: Settings) -> None:
+        self._delivery = delivery
+        self._settings = settings
+        self._limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
+        self._flood = Flood(settings)
+        self._seen = 0
+        self.events = 0
+        self.records = 0
+
+    async def fold(self, batch: Batch, part: Partition, assignment: Assignment) -> bool:
+        """Fold a whole batch; False when the partitions went away meanwhile.
+
+        Raises FloodError, with all dead letters so far acknowledged; DeliveryError.
+        """
+        turn = 0
+        for record in batch.records:
+            if record.offset < part.next_offset:
+                continue  # read again, after a gap was asked for
+            events = self._read(record, part.number)
+            if events is None:
+                await self._stop_flood(record)
+            else:
+                part.fold.fold(record.offset, events)
+                turn += len(events) + 1
+            if turn >= TURN_EVENTS or self._delivery.full:
+                self.events += turn
+                turn = 0
+                await self._breathe(part)
+                if not assignment.current:
+                    return False
+        self.events += turn
+        self.records += len(batch.records)
+        self._note(batch, part)
+        return True
+
+    async def _breathe(self, part: Partition) -> None:
+        if self._delivery.full:
+            await self._delivery.settle(f"copies and dead letters of partition {part.number}")
+        else:
+            await asyncio.sleep(0)
+
+    def _read(self, record: Any, number: int) -> list[Event] | None:
+        """The events of a record that are folded here; None: that was one bad record too many."""
+        headers = record.headers
+        if headers:
+            return self._sort(record, number, dict(headers))
+        items = read_record(record.value, record.timestamp, self._limits)
+        if len(items) == 1:  # the common case, by the shortest way
+            event = items[0]
+            if (
+                type(event) is Event
+                and event.type not in OPTS
+                and partition_of(event.key, self._settings.partitions) == number
+            ):
+                self._seen += 1
+                self._flood.add(False)
+                return [event]
+        return self._sort(record, number, {}, items)
+
+    def _sort(
+        self,
+        record: Any,
+        number: int,
+        headers: dict[str, bytes],
+        items: Sequence[Event | Rejection] | None = None,
+    ) -> list[Event] | None:
+        place = _place(record, headers)
+        if items is None:
+            items = read_record(record.value, place.received_ms, self._limits, headers.get("content-type"))
+        self._seen += len(items)
+        sent_to_all = "fanout" in headers or "source" in headers
+        rejected = 0
+        here: list[Event] = []
+        for index, item in enumerate(items):
+            if isinstance(item, Rejection):
+                rejected += 1
+                self._delivery.reject(item, place)
+            elif item.type in OPTS:
+                here.append(item)
+                if not sent_to_all:
+                    self._delivery.fan_out(item, place, index)
+            elif (home := partition_of(item.key, self._settings.partitions)) == number:
+                here.append(item)
+            else:
+                self._delivery.copy(item, place, index, home)
+        return None if self._flood.add(2 * rejected >= len(items)) else here
+
+    def _note(self, batch: Batch, part: Partition) -> None:
+        metrics.BATCH_RECORDS.observe(len(batch.records))
+        metrics.EVENTS.inc(self._seen)
+        self._seen = 0
+        counts = part.count()
+        for name, metric in _COUNTERS:
+            metric.inc(counts.get(name, 0))
+
+    async def _stop_flood(self, record: Any) -> None:
+        await self._delivery.settle("dead letters")
+        raise FloodError(
+            f"{self._flood.bad} of the last {self._settings.flood_window} records are bad; look at "
+            f"{self._settings.rejected_topic}, mend the publisher, or raise FIELD_FLOOD_SHARE to go on",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )
+
+
+def _place(record: Any, headers: dict[str, bytes]) -> Place:
+    """Where a record stands; headers that cannot be read are none."""
+    source = headers.get("source")
+    return Place(
+        record.topic,
+        record.partition,
+        record.offset,
+        received_at(headers.get("received"), record.timestamp),
+        source.decode("ascii", "replace") if source else None,
+    )
+
+
+_COUNTERS: Final[Iterable[tuple[str, Any]]] = (
+    ("accepted", metrics.EVENTS_FOLDED),
+    ("duplicate", metrics.EVENTS_DUPLICATE),
+    ("late", metrics.EVENTS_LATE),
+)

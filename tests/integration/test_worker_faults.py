@@ -1,0 +1,102 @@
+"""Killed, joined by another, told to stop: the state is that of the log, read once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from streams import topics, wire
+from streams.events import Event
+from streams.settings import Settings
+from streams.table import partition_of
+from tests.workers import Sent, WorkerProcess, committed, expected, folded, found, instance, publish, until
+from tests.worlds import say
+
+
+@pytest.fixture
+def settings(kafka: str, tmp_path: Path) -> Settings:
+    # many small batches and checkpoints: more seams to fall into
+    return instance(kafka, tmp_path, partitions=4, shards=8, poll_records=200, checkpoint_ms=50)
+
+
+def crowd(count: int, seed: int = 7) -> list[Event]:
+    """Forty people in ten rooms; one in a hundred opts out and in again; some come twice."""
+    chance = random.Random(seed)
+    events: list[Event] = []
+    for n in range(count):
+        device = f"device-{chance.randrange(40):02d}"
+        kind = chance.choice(("BREATH", "SPIRAL", "BLOOM", "TOUCH", "SACRED_PHRASE", "FIELD"))
+        if chance.random() < 0.002:
+            kind = chance.choice(("OPT_OUT", "OPT_IN"))
+        events.append(say(device, kind, n * 0.01, room=f"room-{chance.randrange(10)}"))
+        if chance.random() < 0.01:
+            events.append(chance.choice(events[-50:]))
+    return events
+
+
+def records(events: list[Event], settings: Settings) -> list[Sent]:
+    """Singles on their partition; one in fifty on a wrong one; OPT_* alone, for the worker to spread."""
+    sent = []
+    for n, event in enumerate(events):
+        partition = partition_of(event.key, settings.partitions)
+        sent.append(Sent(wire.encode_event(event), (partition + (n % 50 == 0)) % settings.partitions))
+    return sent
+
+
+async def test_killed_again_and_again_the_state_is_that_of_the_log(kafka: str, tmp_path: Path) -> None:
+    # a static member: the next one takes its place at once, without waiting for the session to time out
+    settings = instance(kafka, tmp_path, partitions=4, shards=8, poll_records=200, checkpoint_ms=50, instance="only")
+    await topics.create(settings)
+    log = records(crowd(24_000), settings)
+    chance = random.Random(1)
+    for start in range(0, len(log), 6_000):
+        await publish(settings, log[start : start + 6_000])
+        with WorkerProcess(settings) as worker:
+            await worker.says("generation")
+            await asyncio.sleep(chance.uniform(0.5, 2.5))  # long enough for commits, too short for all of it
+            worker.kill()
+    with WorkerProcess(settings) as worker:
+        follower = await folded(settings)
+        assert found(follower, settings) == await expected(settings)
+        assert worker.stop() == 0
+    assert sum((await committed(settings)).values()) == sum(follower.positions.values()) + settings.partitions
+
+
+async def test_two_workers_share_and_take_over(settings: Settings) -> None:
+    await topics.create(settings)
+    events = records(crowd(20_000), settings)
+    with WorkerProcess(settings) as first:
+        await first.says("partitions [0, 1, 2, 3]")
+        await publish(settings, events[:5_000])
+        with WorkerProcess(settings) as second:
+            await publish(settings, events[5_000:10_000])
+            await until(lambda: shares(first) and shares(second), "the second worker got no partitions")
+            await publish(settings, events[10_000:15_000])
+            first.kill()
+            await publish(settings, events[15_000:])
+            follower = await folded(settings)
+            assert found(follower, settings) == await expected(settings)
+            assert second.stop() == 0
+
+
+def shares(worker: WorkerProcess) -> bool:
+    """Whether its last assignment has two of the four partitions."""
+    lines = [line for line in worker.log.read_text().splitlines() if "partitions [" in line]
+    return bool(lines) and lines[-1].count(",") == 2  # one in the time of day
+
+
+async def test_told_to_stop_it_checkpoints_and_leaves_nothing_to_fold_again(settings: Settings) -> None:
+    slow = Settings(**{f: getattr(settings, f) for f in settings.__slots__} | {"checkpoint_ms": 60_000})
+    await topics.create(slow)
+    sent = [Sent(wire.encode_event(event), partition_of(event.key, 4)) for event in crowd(2_000)]
+    sent = [record for record in sent if b"OPT_" not in (record.value or b"")]
+    await publish(slow, sent)
+    with WorkerProcess(slow) as worker:
+        await worker.says("generation")
+        await asyncio.sleep(3)
+        assert worker.stop() == 0
+    assert sum((await committed(slow)).values()) == len(sent)
+    assert found(await folded(slow), slow) == await expected(slow)
