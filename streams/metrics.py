@@ -77,7 +77,7 @@ def page() -> str:
     rows = ["| metric | kind | what |", "| --- | --- | --- |"]
     for metric in globals().values():
         if isinstance(metric, Counter | Gauge | Histogram):
-            found = metric.describe()[0]
+            found = next(iter(metric.describe()))
             suffix = "_total" if found.type == "counter" else ""
             rows.append(f"| `{found.name}{suffix}` | {found.type} | {found.documentation} |")
     return "\n".join(rows) + "\n"

@@ -38,7 +38,7 @@ class KeyRecord(msgspec.Struct, array_like=True):
 class Key:
     """Acceptance, tail and base of one routing key. Times in ms."""
 
-    __slots__ = ("base", "ids", "settled", "shown", "tail", "threshold", "watermark", "windows")
+    __slots__ = ("base", "ids", "settled", "social", "tail", "threshold", "watermark", "windows")
 
     def __init__(self, record: KeyRecord | None = None) -> None:
         record = record or KeyRecord(-1, -1, {}, [], StateRecord())
@@ -49,7 +49,9 @@ class Key:
         self.base = State.restore(record.state)
         self.ids: dict[tuple[str, str], int] | None = None
         self.threshold = 64
-        self.shown: Any = None
+        bound = record.state.session.opened >= 0 or bool(record.state.pairs)
+        self.social = bound or any(entry[5].room_id or entry[5].target for entry in self.tail)
+        """Whether there can be a room or a pair: most keys are devices by themselves and have no such rows."""
 
     def accept(self, event: Event, rules: Rules) -> Verdict:
         """Take a delivered event into the tail, or say why not."""
@@ -75,6 +77,8 @@ class Key:
             self.ids[event.id, event.device_id] = timestamp
         if timestamp > self.watermark:
             self.watermark = timestamp
+        if event.room_id is not None or event.target is not None:
+            self.social = True
         return Verdict.ACCEPTED
 
     def advance(

@@ -7,15 +7,14 @@ so that the number of shards and partitions changes nothing in the merged N.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from streams.events import Event
 from streams.fold.opts import Toggles
-
-Rank = tuple[int, str, str]
-"""(timestamp, id, device)."""
 
 
 class Remembered(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -32,9 +31,9 @@ class Remembered(msgspec.Struct, array_like=True, frozen=True, gc=False):
     z: float | None = None
     data: dict[str, Any] = {}
 
-    def rank(self) -> Rank:
-        """Place in the order of all."""
-        return self.timestamp, self.id, self.device
+
+rank = attrgetter("timestamp", "id", "device")
+"""Place in the order of all."""
 
 
 def remember(event: Event) -> Remembered:
@@ -77,9 +76,9 @@ def drop_outranked(memories: list[Memory]) -> None:
     capacity = memories[0].capacity
     if sum(len(memory.places) for memory in memories) <= 2 * capacity:
         return
-    lowest = sorted(place.rank() for memory in memories for place in memory.places)[-capacity]
+    lowest = sorted(map(rank, chain.from_iterable(memory.places for memory in memories)))[-capacity]
     for memory in memories:
-        memory.places = [place for place in memory.places if place.rank() >= lowest]
+        memory.places = [place for place in memory.places if rank(place) >= lowest]
 
 
 def vacant(place: Remembered) -> Remembered:
@@ -96,4 +95,4 @@ def emptied(place: Remembered, toggles: Toggles) -> Remembered:
 
 def newest(places: Iterable[Remembered], capacity: int) -> list[Remembered]:
     """The newest N places, oldest first, empty ones among them."""
-    return sorted(places, key=Remembered.rank)[-capacity:]
+    return sorted(places, key=rank)[-capacity:]

@@ -31,8 +31,7 @@ class Checkpoint(NamedTuple):
 class PartitionFold:
     """The fold of one partition.
 
-    ``position``: the last record offset folded (-1: none); ``watermark``: highest accepted timestamp (ms);
-    ``counts``: accepted, duplicate and late events since the start of this object.
+    ``position``: the last record offset folded (-1: none); ``watermark``: highest accepted timestamp (ms).
     """
 
     def __init__(self, partition: int, shards: int, rules: Rules = DEFAULT_RULES) -> None:
@@ -41,12 +40,17 @@ class PartitionFold:
         self.position = -1
         self.watermark = -1
         self._folded = -1
-        self.counts = dict.fromkeys(("accepted", "duplicate", "late"), 0)
+        self._verdicts = [0] * len(Verdict)
         self._shards = [Shard(partition, number, rules) for number in range(shards)]
         self._shown: list[Shown] = [{} for _ in range(shards)]
         self._dirty: set[int] = set()
         self._loaded: set[int] = set()
         """Shards of which nobody knows what was shown before the restart: their next rows are full."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Accepted, duplicate and late events since the start of this object."""
+        return {verdict.name.lower(): self._verdicts[verdict] for verdict in Verdict}
 
     def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """Take the state from changelog records: the highest position of each shard over all writers.
@@ -76,24 +80,21 @@ class PartitionFold:
         """Fold the valid events of one record; what already holds this offset skips it."""
         if offset <= self._folded:
             return
-        shards, count, dirty = self._shards, len(self._shards), self._dirty
-        verdicts = [0, 0, 0]
+        shards, count = self._shards, len(self._shards)
         for event in events:
             if event.type in OPTS:
-                verdicts[self._toggle(offset, event)] += 1
+                self._verdicts[self._toggle(offset, event)] += 1
                 continue
             number = shard_of(event.key, count)
             shard = shards[number]
             if offset <= shard.position:
                 continue
             verdict = shard.fold(event)
-            verdicts[verdict] += 1
+            self._verdicts[verdict] += 1
             if not verdict:
-                dirty.add(number)
+                self._dirty.add(number)
                 if event.timestamp > self.watermark:
                     self.watermark = event.timestamp
-        for name, more in zip(self.counts, verdicts, strict=True):
-            self.counts[name] += more
         self._folded = offset
         self.position = max(self.position, offset)
 

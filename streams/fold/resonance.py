@@ -56,7 +56,7 @@ def hear(row: DeviceRow, event: Event, weight: int | None, slot_ms: int) -> None
 def prune(slots: dict[int, Sums], watermark: int, rules: Rules) -> dict[int, Sums]:
     """The slots that a reading at or after the watermark can still use; the same object when all can."""
     oldest = watermark // rules.slot_ms - rules.slots + 1
-    if all(slot >= oldest for slot in slots):
+    if not slots or min(slots) >= oldest:
         return slots
     return {slot: sums for slot, sums in slots.items() if slot >= oldest}
 

@@ -40,6 +40,8 @@ def changed_rows(shard: Shard, shown: Shown, full: bool) -> Rows:
     nothing = LastShown(frozenset(), frozenset())
     for name in sorted(shard.keys if full else shard.dirty):
         key, before = shard.keys[name], shown.get(name, nothing)
+        if not key.social:
+            continue
         live = shard.live(name)
         rows = _sessions(name, key, live, shard.rules)
         sessions += rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 FOLD_CODE_VERSION = 1
@@ -46,8 +47,7 @@ class Rules:
     @property
     def version(self) -> str:
         """Code version and a fingerprint of all constants, e.g. ``1-3fb2a9c41d07``."""
-        text = repr(dataclasses.astuple(self))
-        return f"{FOLD_CODE_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return _version(self)
 
     def weight(self, event_type: str) -> int:
         """Weight of an event type in resonance; 0 for the types that do not resonate."""
@@ -64,3 +64,9 @@ class Rules:
 
 
 DEFAULT_RULES = Rules()
+
+
+@lru_cache(maxsize=16)
+def _version(rules: Rules) -> str:
+    text = repr(dataclasses.astuple(rules))
+    return f"{FOLD_CODE_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

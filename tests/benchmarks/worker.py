@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.benchmarks.worker --events 1000000 --runs 3
 
 Needs a broker (``make up``, or KAFKA_BROKERS). Events a second from the first to the last one folded, as the
-worker's own counter says, read every 20 ms; then until the last checkpoint is committed. The process is whole:
+worker's own counter says, read every 100 ms; then until the last checkpoint is committed. The process is whole:
 Faust, validation, fold, changelog, changes. CPU seconds are those of the worker's process.
 """
 
@@ -37,7 +37,7 @@ from streams.table import partition_of
 from streams.wire import encode_batch, encode_event, encode_frame
 from tests.benchmarks.events import events
 
-SAMPLE_S = 0.02
+SAMPLE_S = 0.1
 RECORD_EVENTS = {"json": 1, "batch": 100, "frame": 1_000}
 
 
