@@ -25,13 +25,16 @@ TURN_EVENTS: Final = 2_000
 
 
 class Flood:
-    """Counts bad records among the last ``flood_window`` ones; a record is bad when half of it is rejected."""
+    """Counts bad records among the last ``flood_window`` ones; a record is bad when half of it is rejected.
+
+    While ``bad`` is 0 a good record need not be added: it is enough to count it in ``records``.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._ring = bytearray(settings.flood_window)
         self._limit = settings.flood_share * settings.flood_window
         self._at = 0
-        self._seen = 0
+        self.records = 0
         self.bad = 0
 
     def add(self, bad: bool) -> bool:
@@ -41,8 +44,8 @@ class Flood:
         self._at += 1
         if self._at == len(self._ring):
             self._at = 0
-        self._seen += 1
-        return bad and self._seen >= len(self._ring) and self.bad >= self._limit
+        self.records += 1
+        return bad and self.records >= len(self._ring) and self.bad >= self._limit
 
 
 class Intake:
@@ -62,17 +65,17 @@ class Intake:
 
         Raises FloodError, with all dead letters so far acknowledged; DeliveryError.
         """
-        turn = 0
+        turn, fold, next_offset = 0, part.fold.fold, part.next_offset
         for record in batch.records:
-            if record.offset < part.next_offset:
+            if record.offset < next_offset:
                 continue  # read again, after a gap was asked for
             events = self._read(record, part.number)
             if events is None:
                 await self._stop_flood(record)
             else:
-                part.fold.fold(record.offset, events)
-                turn += len(events) + 1
-            if turn >= TURN_EVENTS or self._delivery.full:
+                fold(record.offset, events)
+                turn += len(events) or 1
+            if turn >= TURN_EVENTS:
                 self.events += turn
                 turn = 0
                 await self._breathe(part)
@@ -89,7 +92,7 @@ class Intake:
         else:
             await asyncio.sleep(0)
 
-    def _read(self, record: Any, number: int) -> list[Event] | None:
+    def _read(self, record: Any, number: int) -> Sequence[Event] | None:
         """The events of a record that are folded here; None: that was one bad record too many."""
         headers = record.headers
         if headers:
@@ -103,8 +106,11 @@ class Intake:
                 and partition_of(event.key, self._settings.partitions) == number
             ):
                 self._seen += 1
-                self._flood.add(False)
-                return [event]
+                if self._flood.bad:
+                    self._flood.add(False)
+                else:
+                    self._flood.records += 1
+                return (event,)
         return self._sort(record, number, {}, items)
 
     def _sort(
