@@ -54,12 +54,11 @@ class Partition:
         """The first batch starts at offset ``first``.
 
         The position record may be of a process that lost the partition while it wrote: further than some of the
-        shards that were recovered with it. What we write ourselves must say how far we have folded.
+        shards that were recovered with it. They fold from where the group had committed.
         """
         if not self._begun:
             self._begun = True
             self.next_offset = first
-            self.fold.position = first - 1
 
     @property
     def waiting(self) -> bool:

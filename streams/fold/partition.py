@@ -31,7 +31,8 @@ class Checkpoint(NamedTuple):
 class PartitionFold:
     """The fold of one partition.
 
-    ``position``: the last record offset folded (-1: none); ``watermark``: highest accepted timestamp (ms).
+    ``position``: the last record offset folded; before the first, that of the loaded position record (-1: none).
+    ``watermark``: highest accepted timestamp (ms).
     """
 
     def __init__(self, partition: int, shards: int, rules: Rules = DEFAULT_RULES) -> None:
@@ -96,7 +97,7 @@ class PartitionFold:
                 if event.timestamp > self.watermark:
                     self.watermark = event.timestamp
         self._folded = offset
-        self.position = max(self.position, offset)
+        self.position = offset
 
     def checkpoint(self, writer: str, full: bool = False) -> Checkpoint:
         """Settle and encode the shards that changed since the last checkpoint, and forget that they did."""

@@ -116,3 +116,12 @@ def test_more_particles_than_fit_are_the_same_for_any_number_of_shards(shards: i
         newest.update(several.checkpoint("1-a").records[:-1])
     whole = fold(events, 1, rules).checkpoint("1-a")
     assert digest(newest.values(), rules)["particles"] == digest(values(whole), rules)["particles"]
+
+
+def test_a_shard_never_claims_more_than_it_holds() -> None:
+    """A zombie's position record may be ahead of the shards that are left of its checkpoint."""
+    ahead = fold([*echoes(0, 20), say("cy", "BREATH", 21, phase=0.0)]).checkpoint("1-zombie").records[-1]
+    loaded = PartitionFold(0, 1)
+    loaded.load([ahead])
+    loaded.fold(0, echoes(0)[:1])
+    assert {changes.record_position(value) for _, value in loaded.checkpoint("2-owner").records} == {0}
