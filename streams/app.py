@@ -112,7 +112,8 @@ def run_worker(settings: Settings) -> int:
         return error.exit_code
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # Faust makes the loop of its consumer's thread itself
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         Worker(make_app(settings), loop=loop).execute_from_commandline()
