@@ -184,7 +184,7 @@ async def expected(settings: Settings) -> dict[str, str]:
         received = int(headers.get("received", b"%d" % record.timestamp))
         events = [
             item
-            for item in read_record(record.value, received)
+            for item in read_record(record.value, received, content_type=headers.get("content-type"))
             if isinstance(item, Event)
             and (item.type in OPTS or partition_of(item.key, settings.partitions) == record.partition)
         ]
