@@ -24,4 +24,4 @@ lint: venv ## style, format, types
 	.venv/bin/mypy
 
 test: lint ## everything, on parts of its own (other ports, a folder of its own)
-	.venv/bin/pytest
+	@tests/all.sh

@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from streams.changes import load_view, merge
 from streams.events import Event
 from streams.fold.partition import PartitionFold
@@ -29,6 +31,11 @@ LIVELY_S: Final = 600
 QUIET: Final = Fleet(devices=150, rate=1.0, seed=65, start=START + LIVELY_S * 1000, late=0.01)
 QUIET_S: Final = 270
 """Then most people are heard no more than once or twice: what fades and falls silent begins to show."""
+HALL: Final = Fleet(devices=150, rate=20.0, seed=66, start=START + LIVELY_S * 1000)
+"""As many guests, all of them in one room for the quiet minutes: more than can sit."""
+HELD_BACK: Final = 50
+HELD_BACK_MS: Final = 7_000
+"""Every so many events one comes so much later than it should: less than L, more than half of it."""
 AT: Final = START + (LIVELY_S + QUIET_S) * 1000
 IMPOSSIBLE: Final[dict[tuple[str, float], str]] = {
     ("sequence_window", 2): "not possible: the numbers of a window are the bits of one word"
@@ -46,14 +53,28 @@ class Row(NamedTuple):
     rooms: int
     pairs: int
     particles: int
+    quantum_fields: int
     accepted: int
 
 
 @cache
 def fleet() -> tuple[Event, ...]:
-    """The fixed fleet: lively, then quiet."""
-    found = chain(items(LIVELY, LIVELY_S), items(QUIET, QUIET_S))
-    return tuple(item.event for item in found if isinstance(item.event, Event))
+    """The fixed fleet, as it arrives: lively, then quiet, with a crowded hall beside it."""
+    said = [item.event for item in chain(items(LIVELY, LIVELY_S), items(QUIET, QUIET_S))]
+    now, arrivals = 0, []
+    for number, event in enumerate(event for event in said if isinstance(event, Event)):
+        now = max(now, event.timestamp)
+        arrivals.append((now + (HELD_BACK_MS if number % HELD_BACK == 0 else 0), number, event))
+    crowd = [_guest(item.event) for item in items(HALL, QUIET_S) if isinstance(item.event, Event)]
+    return tuple([event for *_, event in sorted(arrivals)] + crowd)
+
+
+def _guest(event: Event) -> Event:
+    """The event as somebody's else, and in the hall."""
+    target = None if event.target is None else f"guest-{event.target}"
+    return msgspec.structs.replace(
+        event, device_id=f"guest-{event.device_id}", target=target, room_id="hall", key="hall"
+    )
 
 
 def reading(rules: Rules) -> Row:
@@ -74,6 +95,7 @@ def reading(rules: Rules) -> Row:
         len(field.rooms),
         field.entanglements_established,
         len(field.particles),
+        len(field.quantum_fields),
         sum(fold.counts["accepted"] for fold in folds),
     )
 
@@ -89,7 +111,7 @@ def changed(name: str, factor: float) -> Rules:
 def row(name: str, factor: float) -> str:
     """One line of the table."""
     if (name, factor) in IMPOSSIBLE:
-        return f"| `{name}` x {factor:g} | {IMPOSSIBLE[name, factor]} | | | | | | |"
+        return f"| `{name}` x {factor:g} | {IMPOSSIBLE[name, factor]} | | | | | | | |"
     rules = changed(name, factor)
     return _line(f"`{name}` = {getattr(rules, name)}", reading(rules))
 
@@ -97,8 +119,8 @@ def row(name: str, factor: float) -> str:
 def table(names: Sequence[str]) -> str:
     """The table in Markdown: the defaults first, then each constant halved and doubled."""
     lines = [
-        "| constant | resonance | active nodes | intelligence | open rooms | pairs | particles | accepted |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| constant | resonance | active | intelligence | open rooms | pairs | particles | quantum fields | accepted |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         _line("defaults", reading(DEFAULT_RULES)),
     ]
     for name in names:
@@ -111,7 +133,9 @@ def document() -> str:
     about = (
         f"What the field reads when one constant is halved and doubled: the simulated fleet of {LIVELY.devices} "
         f"devices after {LIVELY_S // 60} lively minutes ({LIVELY.rate:g} events a second, seed {LIVELY.seed}) and "
-        f"{QUIET_S / 60:g} quiet ones ({QUIET.rate:g} a second, seed {QUIET.seed}). "
+        f"{QUIET_S / 60:g} quiet ones ({QUIET.rate:g} a second, seed {QUIET.seed}) beside a crowded hall "
+        f"({HALL.devices} devices in one room, {HALL.rate:g} a second, seed {HALL.seed}); every {HELD_BACK}th event "
+        f"comes {HELD_BACK_MS // 1000} s late. "
         "A row equal to the defaults says that this fleet does not reach the bound. "
         "Made by `python -m deploy.sensitivity`."
     )
@@ -123,7 +147,7 @@ def document() -> str:
 def _line(name: str, found: Row) -> str:
     return (
         f"| {name} | {found.global_resonance:.4f} | {found.active_nodes} | {found.collective_intelligence:.4f} "
-        f"| {found.rooms} | {found.pairs} | {found.particles} | {found.accepted} |"
+        f"| {found.rooms} | {found.pairs} | {found.particles} | {found.quantum_fields} | {found.accepted} |"
     )
 
 

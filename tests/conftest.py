@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.redis",
     "tests.fixtures.settings",
     "tests.fixtures.edition",
+    "tests.fixtures.contacts",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from streams.fold.digest import digest
 from streams.fold.partition import PartitionFold
 from streams.settings import Settings
 from streams.table import parse_key, partition_of
-from tests.acceptance.conftest import RECORDED
-from tests.acceptance.stack import Stack
+from tests.acceptance.stack import Stack, until
+from tests.fixtures.contacts import RECORDED
 from tests.oracle.contacts import Contacts, count
 
 KILLS = 3
@@ -78,23 +77,37 @@ def test_every_figure_and_a_second_time_changes_nothing(
 def test_killed_in_the_middle_it_is_the_same(
     make_settings: Callable[..., Settings], contacts_file: Path, expected: Contacts
 ) -> None:
-    with Stack(make_settings(checkpoint_ms=500)) as stack:
+    with Stack(make_settings(checkpoint_ms=300, project_events=3_000, session_timeout_s=6)) as stack:
         publishing = stack.start("simulate", "--contacts", str(contacts_file), "--speed", "max")
-        killed = {"worker": 0, "projector": 0}
-        while min(killed.values()) < KILLS:
-            time.sleep(1.5)  # long enough to be in the middle of something new
-            for role in killed:
+        at = dict.fromkeys(("worker", "raw"), 0)
+        for _ in range(KILLS):
+            for projection, role in (("worker", "worker"), ("raw", "projector")):
+                at[projection] = further(stack, projection, at[projection])
+                assert at[projection] < expected.events, "it was killed when all was done"
                 stack.kill(role)
-                killed[role] += 1
         output, _ = publishing.communicate(timeout=240)
         assert output.startswith(f"{expected.events} events acknowledged"), output
         stack.field("wait", "--timeout", "240")
-        for role in killed:
+        for role in ("worker", "projector"):
             process = stack.process(role)
             assert process is not None
             assert process.restarts >= KILLS, "a kill did not hit"
         check_rows(stack.settings, expected)
         assert stack.json("digest")["tables"] == digest_in_memory(stack.settings, contacts_file)
+
+
+def further(stack: Stack, projection: str, before: int) -> int:
+    """Wait until a projection has stored more records than before, so that a kill hits it at work; how many."""
+    records = before
+
+    def moved() -> bool:
+        nonlocal records
+        found = next(one for one in stack.json("status")["projections"] if one["projection"] == projection)
+        records = sum(offset + 1 for offset in found["positions"].values())
+        return records > before
+
+    until(moved, f"{projection} goes on")
+    return records
 
 
 def digest_in_memory(settings: Settings, path: Path) -> dict[str, str]:

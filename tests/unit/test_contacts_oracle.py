@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.contacts import RECORDED
 from tests.oracle import contacts
 
 ROWS = "120\t1\t2\n140\t1\t2\n140\t2\t3\n180\t2\t1\n201\t2\t3\n300\t2\t3\n"
@@ -40,11 +40,10 @@ def test_three_in_a_row_span_sixty_seconds_at_most() -> None:
     assert contacts.third_within([0, 59, 61, 119], 60) == 119
 
 
-def test_recorded_conference() -> None:
-    path = os.environ.get("CONTACTS_FILE")
-    if not path:
-        pytest.skip("CONTACTS_FILE does not name the recorded conference: it is not part of this project")
-    assert contacts.count(Path(path)).figures() == {
+def test_recorded_conference(contacts_file: Path) -> None:
+    if contacts_file.name != RECORDED:
+        pytest.skip(f"{RECORDED} is not at hand: it is not part of this project")
+    assert contacts.count(contacts_file).figures() == {
         "events": 398_618,
         "distinct_ids": 398_618,
         "devices": 262,
