@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from streams.changes import Changes, Marker, encode
+from streams.errors import FoldVersionError
 from streams.events import OPTS, Event
 from streams.fold.duplicates import Verdict
 from streams.fold.particles import drop_outranked
 from streams.fold.rows import Shown, changed_rows
 from streams.fold.rules import DEFAULT_RULES, Rules
-from streams.fold.shard import Shard, position_record, record_position
+from streams.fold.shard import Shard, position_record, record_position, record_shards
 from streams.table import parse_key, position_key, record_key, shard_of
 
 
@@ -42,11 +43,11 @@ class PartitionFold:
         self.watermark = -1
         self._folded = -1
         self._verdicts = [0] * len(Verdict)
-        self._shards = [Shard(partition, number, rules) for number in range(shards)]
+        self._shards = [Shard(partition, number, shards, rules) for number in range(shards)]
         self._shown: list[Shown] = [{} for _ in range(shards)]
         self._dirty: set[int] = set()
-        self._loaded: set[int] = set()
-        """Shards of which nobody knows what was shown before the restart: their next rows are full."""
+        self._unshown = set(range(shards))
+        """Shards of which this object has shown nothing yet, but somebody before it may have: next time all rows."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -57,12 +58,13 @@ class PartitionFold:
         """Take the state from changelog records: the highest position of each shard over all writers.
 
         Returns the superseded keys, to be tombstoned once a newer record of this writer is acknowledged.
-        Raises FoldVersionError when another fold wrote them.
+        Raises FoldVersionError when another fold wrote them, or with another number of shards.
         """
         best: dict[int | None, tuple[int, bytes, bytes]] = {}
         superseded = []
         for key, value in records:
             number = parse_key(key)[1]
+            self._check_shards(value)
             candidate = (record_position(value), key, value)
             superseded.append(key)
             if number not in best or candidate > best[number]:
@@ -73,7 +75,6 @@ class PartitionFold:
             else:
                 shard = Shard.decode(value, self.rules)
                 self._shards[number] = shard
-                self._loaded.add(number)
                 self.watermark = max(self.watermark, shard.watermark)
         return superseded
 
@@ -109,7 +110,7 @@ class PartitionFold:
         drop_outranked([shard.quantum_fields for shard in self._shards])
         for number in sorted(self._dirty):
             shard = self._shards[number]
-            whole = full or number in self._loaded
+            whole = full or number in self._unshown
             sessions, pairs, gone_sessions, gone_pairs = changed_rows(shard, self._shown[number], whole)
             shard.dirty.clear()
             if whole or sessions or pairs or gone_sessions or gone_pairs:
@@ -119,13 +120,25 @@ class PartitionFold:
                 )  # fmt: skip
                 changes.append((f"{self.partition}/{number}".encode(), encode(change)))
             records.append((record_key(self.partition, number, writer), shard.encode(self.position)))
-        self._loaded -= self._dirty
+        self._unshown -= self._dirty
         self._dirty.clear()
         records.append(
-            (position_key(self.partition, writer), position_record(self.partition, self.position, self.rules))
+            (
+                position_key(self.partition, writer),
+                position_record(self.partition, len(self._shards), self.position, self.rules),
+            )
         )
         marker = Marker(self.partition, self.position, writer, generation, self.watermark, **self.counts)
         return Checkpoint(self.position, changes, encode(marker), records)
+
+    def _check_shards(self, value: bytes) -> None:
+        found, ours = record_shards(value), len(self._shards)
+        if found != ours:
+            raise FoldVersionError(
+                f"the state of this partition has {found} shards, FIELD_SHARDS says {ours}: go back to {found}, "
+                "or run `field replay` into a new generation",
+                topic="changelog", partition=self.partition, offset=record_position(value),
+            )  # fmt: skip
 
     def _toggle(self, offset: int, event: Event) -> Verdict:
         """OPT_* goes to every shard that has not got it yet; it counts once."""

@@ -23,6 +23,7 @@ class ShardRecord(msgspec.Struct, array_like=True):
     fold_version: str
     partition: int
     shard: int
+    shards: int
     position: int
     toggles: list[Toggle]
     particles: list[Remembered]
@@ -34,6 +35,7 @@ class _Head(msgspec.Struct, array_like=True):
     fold_version: str
     partition: int
     shard: int
+    shards: int
     position: int
 
 
@@ -46,10 +48,13 @@ class Shard:
     """Keys, toggles and memories. ``dirty`` names the keys that changed since the last record."""
 
     __slots__ = ("_memories", "dirty", "keys", "number", "particles", "partition", "position", "quantum_fields",
-                 "rules", "toggles", "weights")  # fmt: skip
+                 "rules", "shards", "toggles", "weights")  # fmt: skip
 
-    def __init__(self, partition: int, number: int, rules: Rules, record: ShardRecord | None = None) -> None:
-        record = record or ShardRecord(rules.version, partition, number, -1, [], [], [], {})
+    def __init__(
+        self, partition: int, number: int, shards: int, rules: Rules, record: ShardRecord | None = None
+    ) -> None:
+        record = record or ShardRecord(rules.version, partition, number, shards, -1, [], [], [], {})
+        self.shards = shards
         self.partition = partition
         self.number = number
         self.rules = rules
@@ -72,7 +77,7 @@ class Shard:
                 "run `field replay` to rebuild the state with this fold",
                 topic="changelog", partition=head.partition, offset=head.position,
             )  # fmt: skip
-        return cls(head.partition, head.shard, rules, _decode(value))
+        return cls(head.partition, head.shard, head.shards, rules, _decode(value))
 
     def fold(self, event: Event) -> Verdict:
         """Fold one event of this shard (not OPT_*)."""
@@ -117,7 +122,7 @@ class Shard:
         self.position = position
         return _encode(
             ShardRecord(
-                self.rules.version, self.partition, self.number, position, self.toggles.ordered,
+                self.rules.version, self.partition, self.number, self.shards, position, self.toggles.ordered,
                 self.particles.places, self.quantum_fields.places,
                 {name: key.record() for name, key in self.keys.items()},
             )
@@ -151,6 +156,11 @@ def record_position(value: bytes) -> int:
     return _decode_head(value).position
 
 
-def position_record(partition: int, position: int, rules: Rules) -> bytes:
+def record_shards(value: bytes) -> int:
+    """How many shards the partition was divided into when the record was written."""
+    return _decode_head(value).shards
+
+
+def position_record(partition: int, shards: int, position: int, rules: Rules) -> bytes:
     """The record that says how far a partition is folded."""
-    return _encode(_Head(rules.version, partition, -1, position))
+    return _encode(_Head(rules.version, partition, -1, shards, position))

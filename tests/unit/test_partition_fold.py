@@ -125,3 +125,17 @@ def test_a_shard_never_claims_more_than_it_holds() -> None:
     loaded.load([ahead])
     loaded.fold(0, echoes(0)[:1])
     assert {changes.record_position(value) for _, value in loaded.checkpoint("2-owner").records} == {0}
+
+
+def test_another_number_of_shards_refuses_the_state() -> None:
+    records = fold(echoes(0), shards=4).checkpoint("1-a").records
+    for shards in (3, 6):
+        with pytest.raises(FoldVersionError, match="4 shards"):
+            PartitionFold(0, shards).load(records)
+
+
+def test_the_first_rows_of_every_shard_are_full() -> None:
+    one = fold(echoes(0))
+    assert rows(one.checkpoint("1-a")).full
+    one.fold(2, echoes(20)[:1])
+    assert not rows(one.checkpoint("1-a")).full
