@@ -101,7 +101,11 @@ class PartitionFold:
         self.position = offset
 
     def checkpoint(self, writer: str, full: bool = False) -> Checkpoint:
-        """Settle and encode the shards that changed since the last checkpoint, and forget that they did."""
+        """Settle and encode the shards that changed since the last checkpoint, and forget that they did.
+
+        ``full`` while somebody before us may have shown more than we have folded: readers take such rows for all
+        there are, and each shard's first rows after that are full once more.
+        """
         changes, records = [], []
         generation = int(writer.partition("-")[0])
         for number in self._dirty:
@@ -120,7 +124,8 @@ class PartitionFold:
                 )  # fmt: skip
                 changes.append((f"{self.partition}/{number}".encode(), encode(change)))
             records.append((record_key(self.partition, number, writer), shard.encode(self.position)))
-        self._unshown -= self._dirty
+        if not full:
+            self._unshown -= self._dirty
         self._dirty.clear()
         records.append(
             (
