@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import sys
-import time
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn
 
@@ -23,16 +23,19 @@ from streams import metrics
 from streams.assignment import Assignment
 from streams.checkpoint import Checkpointer
 from streams.delivery import Delivery
-from streams.errors import FieldError
+from streams.errors import FieldError, StalledError
 from streams.intake import Intake
 from streams.settings import Settings
 from streams.table import parse_key
-from streams.watchdog import Watchdog
+from streams.watchdog import CommitAge, Pulse, Watchdog
 
 log = logging.getLogger("field.worker")
 
 MEASURE_S: Final = 1.0
-"""How often lag and commit age are measured."""
+"""How often lag and commit age are measured, and the loop's pulse beats."""
+
+LAST_WORDS_S: Final = 5.0
+"""How long a stuck process may take to say why it leaves."""
 
 AHEAD: Final = 2
 """Folding waits for the running checkpoint when it is so many times ``checkpoint_events`` ahead of it."""
@@ -48,6 +51,14 @@ def leave(error: BaseException) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(error.exit_code if isinstance(error, FieldError) else 1)
+
+
+def leave_stuck(error: StalledError) -> None:
+    """``leave`` from beside the loop, which may hold the log's lock: then without a word."""
+    last = threading.Timer(LAST_WORDS_S, os._exit, (error.exit_code,))
+    last.daemon = True
+    last.start()
+    leave(error)
 
 
 class Folding:
@@ -142,13 +153,16 @@ class Folding:
                 await self._checkpoint(self._assignment)
 
     async def _measure(self) -> None:
-        while True:
-            await asyncio.sleep(MEASURE_S)
-            consumer = self._app.consumer
-            waiting = consumer.waiting_for_commit() or (self._assignment is not None and self._assignment.waiting)
-            metrics.COMMIT_AGE.set(time.monotonic() - consumer.committed_at if waiting else 0)
-            for number, lag in self._lags(self._known_highwater).items():
-                metrics.LAG.labels(number).set(lag)
+        age = CommitAge()
+        with Pulse(self._settings, leave_stuck) as pulse:
+            while True:
+                await asyncio.sleep(MEASURE_S)
+                pulse.beat()
+                consumer = self._app.consumer
+                waiting = consumer.waiting_for_commit() or (self._assignment is not None and self._assignment.waiting)
+                metrics.COMMIT_AGE.set(age.seconds(waiting, consumer.committed_at))
+                for number, lag in self._lags(self._known_highwater).items():
+                    metrics.LAG.labels(number).set(lag)
 
     def _known_highwater(self, tp: TP) -> int | None:
         return int(self._app.consumer.highwater(tp) or 0) if tp in self._app.consumer.assignment() else None

@@ -7,7 +7,8 @@ acknowledged themselves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from streams import metrics, wire
@@ -18,6 +19,8 @@ from streams.validate import Rejection
 
 OUTSTANDING_MAX: Final = 10_000
 """Sends that may wait for their acknowledgement before the worker stops reading to settle them."""
+
+_SOURCE: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}(/[0-9]{1,19}){3}")
 
 
 class Place(NamedTuple):
@@ -32,6 +35,11 @@ class Place(NamedTuple):
     def position(self, index: int) -> str:
         """``topic/partition/offset/index`` of an event: of the original, where this record is a copy."""
         return self.source or f"{self.topic}/{self.partition}/{self.offset}/{index}"
+
+
+def source_of(header: bytes | None) -> str | None:
+    """The ``source`` header where it has the form ``topic/partition/offset/index``; anything else is none."""
+    return header.decode() if header is not None and _SOURCE.fullmatch(header) else None
 
 
 class Delivery:
@@ -70,13 +78,18 @@ class Delivery:
         metrics.EVENTS_REJECTED.labels(rejection.reason).inc()
 
     def take(self) -> list[asyncio.Future[Any]]:
-        """The sends so far; whoever takes them waits for them."""
+        """The sends so far, of events that are folded by now; whoever takes them waits for them."""
         taken, self._outstanding = self._outstanding, []
         return taken
 
     async def settle(self, place: str) -> None:
-        """Wait until all sends so far are acknowledged; raises DeliveryError."""
-        await acknowledged(self.take(), self._rejected_topic, place)
+        """Wait until all sends so far are acknowledged; raises DeliveryError.
+
+        A checkpoint that is made meanwhile still finds them: it must not be ahead of them.
+        """
+        waiting = frozenset(self._outstanding)
+        await acknowledged(waiting, self._rejected_topic, place)
+        self._outstanding = [sent for sent in self._outstanding if sent not in waiting]
 
     def _copy(self, event: Event, place: Place, index: int, partitions: Iterable[int]) -> None:
         headers = _headers(place.position(index), place.received_ms)
@@ -87,7 +100,7 @@ class Delivery:
             metrics.EVENTS_COPIED.inc()
 
 
-async def acknowledged(sends: Sequence[asyncio.Future[Any]], topic: str, what: str, partition: int = -1) -> None:
+async def acknowledged(sends: Collection[asyncio.Future[Any]], topic: str, what: str, partition: int = -1) -> None:
     """Wait until the broker has acknowledged all of ``sends``; raises DeliveryError with the first failure.
 
     ``asyncio.wait`` and not ``gather``: whoever waits may be cancelled by a rebalance, the sends may not.

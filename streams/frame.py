@@ -18,7 +18,7 @@ from streams.errors import WireError
 FIRST_BYTE: Final = b"\xf1"
 MAGIC: Final = b"\xf1FLD"
 VERSION: Final = 1
-ROWS_MAX: Final = 100_000
+ROWS_MAX: Final = 10_000
 """As many as an array may have: a frame is one Kafka record."""
 NAME_BYTES_MAX: Final = 256
 """Longer dictionary entries make the frame bad: one entry may stand in many rows, and each bad row keeps a copy."""

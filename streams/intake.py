@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from streams import metrics
 from streams.assignment import Assignment, Partition
-from streams.delivery import Delivery, Place
+from streams.delivery import Delivery, Place, source_of
 from streams.errors import FloodError
 from streams.events import OPTS, Event
 from streams.settings import Settings
@@ -49,13 +49,17 @@ class Flood:
 
 
 class Intake:
-    """Folds batches. ``events`` are those since the last checkpoint (who makes it sets 0); ``records`` only rises."""
+    """Folds batches. ``events`` since the last checkpoint, rejected ones too (who makes it sets 0); ``records`` rises.
+
+    At most OUTSTANDING_MAX sends and those of one record wait for Kafka: bad input is small, its dead letters not.
+    """
 
     def __init__(self, delivery: Delivery, settings: Settings) -> None:
         self._delivery = delivery
         self._settings = settings
         self._limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
         self._flood = Flood(settings)
+        self._to_all = b"%d" % settings.partitions
         self._seen = 0
         self.events = 0
         self.records = 0
@@ -66,16 +70,18 @@ class Intake:
         Raises FloodError, with all dead letters so far acknowledged; DeliveryError.
         """
         turn, fold, next_offset = 0, part.fold.fold, part.next_offset
+        delivery = self._delivery
         for record in batch.records:
             if record.offset < next_offset:
                 continue  # read again, after a gap was asked for
+            before = self._seen
             events = self._read(record, part.number)
             if events is None:
                 await self._stop_flood(record)
             else:
                 fold(record.offset, events)
-                turn += len(events) or 1
-            if turn >= TURN_EVENTS:
+            turn += self._seen - before
+            if turn >= TURN_EVENTS or delivery.full:
                 self.events += turn
                 turn = 0
                 await self._breathe(part)
@@ -124,7 +130,9 @@ class Intake:
         if items is None:
             items = read_record(record.value, place.received_ms, self._limits, headers.get("content-type"))
         self._seen += len(items)
-        sent_to_all = "fanout" in headers or "source" in headers
+        if len(items) > 1:  # a copy is one event: several under one place would be one dead letter
+            place = place._replace(source=None)
+        sent_to_all = place.source is not None or headers.get("fanout") == self._to_all
         rejected = 0
         here: list[Event] = []
         for index, item in enumerate(items):
@@ -161,14 +169,13 @@ class Intake:
 
 
 def _place(record: Any, headers: dict[str, bytes]) -> Place:
-    """Where a record stands; headers that cannot be read are none."""
-    source = headers.get("source")
+    """Where a record stands; headers that cannot be true are none."""
     return Place(
         record.topic,
         record.partition,
         record.offset,
         received_at(headers.get("received"), record.timestamp),
-        source.decode("ascii", "replace") if source else None,
+        source_of(headers.get("source")),
     )
 
 

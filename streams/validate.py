@@ -6,6 +6,7 @@ comes out: bad input is named and kept, it never stops a fold.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from streams.frame import FIRST_BYTE
 __all__ = [
     "CONTENT_FRAME",
     "CONTENT_JSON",
+    "LIMITS",
     "REASONS",
     "RECORD_EVENTS_MAX",
     "Limits",
@@ -50,7 +52,7 @@ REASONS: Final = (
 
 CONTENT_JSON: Final = b"application/json"
 CONTENT_FRAME: Final = b"application/vnd.field.frame"
-RECORD_EVENTS_MAX: Final = 100_000
+RECORD_EVENTS_MAX: Final = 10_000
 """More elements in one array are no batch: two bytes each would make a rejection each."""
 
 DETAIL_MAX: Final = 200
@@ -98,9 +100,12 @@ def read_record(
 
 
 def received_at(header: bytes | None, appended_ms: int) -> int:
-    """When an event was received (epoch ms): the ``received`` header of a copy, else the broker's append time."""
+    """When an event was received (epoch ms): the ``received`` header of a copy, else the broker's append time.
+
+    Nobody receives after the log: a later header is none, so it cannot let events of the future in.
+    """
     if header is not None and header.isdigit() and len(header) <= RECEIVED_DIGITS_MAX:
-        return int(header)
+        return min(int(header), appended_ms)
     return appended_ms
 
 
@@ -129,15 +134,16 @@ def _check_content_type(content_type: bytes, is_frame: bool) -> None:
 
 def _elements(array: bytes) -> list[bytes]:
     """The raw elements of an array: by msgspec where all of it is JSON, by brackets and commas where it is not."""
+    found: Sequence[bytes | msgspec.Raw]
     try:
-        found = [bytes(piece) for piece in _pieces(array)]
+        found = _pieces(array)
     except (ValueError, RecursionError):
         found = diagnose.pieces(array, RECORD_EVENTS_MAX)
     if not found:
         raise WireError("empty", "an array of nothing")
     if len(found) > RECORD_EVENTS_MAX:
         raise WireError("too_large", f"more than {RECORD_EVENTS_MAX} events in one record")
-    return found
+    return [bytes(piece) for piece in found]
 
 
 def _one(piece: bytes, index: int, latest_ms: int, limits: Limits) -> Event | Rejection:

@@ -85,9 +85,34 @@ async def test_two_workers_share_and_take_over(settings: Settings) -> None:
             assert second.stop() == 0
 
 
+async def test_what_one_gives_back_the_other_takes_again(settings: Settings) -> None:
+    """The first holds partitions, loses them to the second, and has them again: nothing of before may be left."""
+    await topics.create(settings)
+    events = records(crowd(20_000), settings)
+    with WorkerProcess(settings) as first:
+        await first.says("partitions [0, 1, 2, 3]")
+        await publish(settings, events[:5_000])
+        with WorkerProcess(settings) as second:
+            await publish(settings, events[5_000:10_000])
+            await until(lambda: shares(first) and shares(second), "the second worker got no partitions")
+            await publish(settings, events[10_000:15_000])
+            assert await asyncio.to_thread(second.stop) == 0
+        await until(lambda: assigned(first)[-1].count(",") == 4, "the first worker got no partitions back")
+        await publish(settings, events[15_000:])
+        follower = await folded(settings)
+        assert found(follower, settings) == await expected(settings)
+        assert first.stop() == 0
+    assert await committed(settings) == {number: position + 1 for number, position in follower.positions.items()}
+
+
+def assigned(worker: WorkerProcess) -> list[str]:
+    """The lines in its log that name the partitions it has from then on."""
+    return [line for line in worker.log.read_text().splitlines() if "partitions [" in line]
+
+
 def shares(worker: WorkerProcess) -> bool:
     """Whether its last assignment has two of the four partitions."""
-    lines = [line for line in worker.log.read_text().splitlines() if "partitions [" in line]
+    lines = assigned(worker)
     return bool(lines) and lines[-1].count(",") == 2  # one in the time of day
 
 

@@ -1,19 +1,26 @@
-"""The worker's own small machines, without Kafka: flood, watchdog, gaps, full checkpoints, tombstones."""
+"""The worker's own small machines, without Kafka: flood, watchdogs, gaps, checkpoints, tombstones, sends, headers."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import subprocess
+import sys
+import threading
+from typing import Any
 
 import pytest
 
-from streams import assignment
-from streams.delivery import Place, acknowledged
+from streams import assignment, delivery, wire
+from streams.delivery import Delivery, Place, acknowledged
 from streams.errors import DeliveryError, StalledError
 from streams.fold.partition import PartitionFold
-from streams.intake import Flood
+from streams.intake import Flood, Intake
 from streams.settings import Settings
-from streams.transport import Batch
-from streams.watchdog import Watchdog
+from streams.table import partition_of
+from streams.transport import REPEAT_S, REPEATS_MAX, Batch, OncePerWhile
+from streams.validate import Rejection, received_at
+from streams.watchdog import LOOKS, CommitAge, Pulse, Watchdog
 from tests.worlds import say
 
 SETTINGS = Settings(partitions=2, shards=2, flood_window=10, stall_s=30)
@@ -57,9 +64,118 @@ def test_the_watchdog_is_content_with_progress_or_nothing_to_do(progress: str, l
     dog.look(progress, {0: lag})
 
 
+def test_the_loop_that_does_not_come_by_is_missed_after_some_looks() -> None:
+    pulse = Pulse(SETTINGS, leave=lambda error: None)
+    for _ in range(3):
+        pulse.beat()
+        assert [pulse.look() for _ in range(LOOKS)] == [None] * LOOKS
+    error = pulse.look()
+    assert error is not None
+    assert error.exit_code == 6
+    assert "in _place (watchdog.py" in str(error)  # where this thread stands now
+
+
+def test_the_pulse_is_looked_at_by_another_thread_until_it_is_over() -> None:
+    quick = Settings(stall_s=5)
+    object.__setattr__(quick, "stall_s", 0.01)  # a setting cannot be so short
+    stuck = threading.Event()
+    with Pulse(quick, leave=lambda error: stuck.set()):
+        assert stuck.wait(60)
+    left: list[StalledError] = []
+    with Pulse(SETTINGS, leave=left.append):
+        assert "pulse" in [thread.name for thread in threading.enumerate()]
+    for thread in threading.enumerate():
+        if thread.name == "pulse":
+            thread.join(60)
+            assert not thread.is_alive()
+    assert left == []  # it did not end because it had missed something
+
+
+def test_the_age_of_a_commit_begins_when_something_waits() -> None:
+    now = 0.0
+    age = CommitAge(clock=lambda: now)
+    assert age.seconds(False, 0.0) == 0
+    now = 103
+    assert age.seconds(True, 0.0) == 0
+    now = 107
+    assert age.seconds(True, 0.0) == 4
+    assert age.seconds(True, 106.0) == 1
+    assert age.seconds(False, 107.0) == 0
+    now = 200
+    assert age.seconds(True, 107.0) == 0
+
+
+def test_a_library_says_the_same_once_in_a_while() -> None:
+    now = 0.0
+    once = OncePerWhile(clock=lambda: now)
+
+    def passes(name: str, text: str, value: object = 1) -> bool:
+        return once.filter(logging.LogRecord(name, logging.WARNING, "", 0, text, (value,), None))
+
+    assert passes("aiokafka.conn", "no connection to %s")
+    assert not passes("aiokafka.conn", "no connection to %s", 2)
+    assert passes("faust", "no connection to %s")
+    assert passes("aiokafka.conn", "another %s")
+    assert all(passes("field.worker", "generation %s") for _ in range(3))
+    now = REPEAT_S - 1
+    assert not passes("aiokafka.conn", "no connection to %s")
+    now = REPEAT_S
+    assert passes("aiokafka.conn", "no connection to %s")
+    assert all(passes("aiokafka", f"{n} %s") for n in range(2 * REPEATS_MAX))
+    assert len(once._said) <= REPEATS_MAX
+
+
+def test_the_log_of_the_process_says_it_once() -> None:
+    code = "import logging; from streams.transport import quiet; quiet('INFO')\n"
+    for name in ("aiokafka.conn", "field.worker"):
+        code += f"for _ in range(9): logging.getLogger({name!r}).error('gone')\n"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = ran.stderr.splitlines()
+    assert [sum(name in line for line in said) for name in ("aiokafka.conn", "field.worker")] == [1, 9]
+
+
 class Record:
-    def __init__(self, offset: int) -> None:
+    """A record of Kafka, appended at 1,000 ms unless it is said otherwise."""
+
+    topic, partition = "field.events", 0
+
+    def __init__(
+        self, offset: int, value: bytes | None = None, headers: dict[str, bytes] | None = None, timestamp: int = 1_000
+    ) -> None:
         self.offset = offset
+        self.value = value
+        self.headers = tuple((headers or {}).items())
+        self.timestamp = timestamp
+
+
+class Topic:
+    """Takes what is sent and acknowledges it some turns of the loop later; ``waiting_max`` is the most at a time."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.waiting = self.waiting_max = 0
+
+    def send_soon(self, **sent: Any) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self.sent.append(sent)
+        self.waiting += 1
+        self.waiting_max = max(self.waiting_max, self.waiting)
+        loop.call_later(0.001, self._acknowledge, future)
+        return future
+
+    def _acknowledge(self, future: asyncio.Future[None]) -> None:
+        self.waiting -= 1
+        future.set_result(None)
+
+
+async def taken_in(records: list[Record], settings: Settings) -> tuple[Topic, Topic, Intake]:
+    """What a batch makes of it: copies, dead letters, and who has read it."""
+    copies, letters = Topic(), Topic()
+    intake = Intake(Delivery(copies, letters, settings), settings)
+    here = assignment.load([], {0: 0}, 1, "aaaa", settings)
+    assert await intake.fold(Batch(records), here.partitions[0], here)
+    return copies, letters, intake
 
 
 def test_a_batch_keeps_its_offsets_when_the_records_go() -> None:
@@ -87,11 +203,11 @@ def test_a_gap_is_asked_for_once_and_then_believed() -> None:
 def test_checkpoints_are_full_until_the_end_of_the_log_as_it_was() -> None:
     here = part(highwater=3)
     fulls = []
-    for offset in range(4):
+    for offset in range(5):
         here.fold.fold(offset, [say("ana", "BLOOM", offset, room="hall", seq=offset)])
         checkpoint, _ = here.plan("1-aaaa")
         fulls.append(b'"full":true' in checkpoint.changes[0][1])
-    assert fulls == [True, True, True, False]
+    assert fulls == [True, True, True, True, False]  # the first one after it is full once more
 
 
 def test_keys_of_earlier_writers_are_named_once_their_shard_is_written_again() -> None:
@@ -124,6 +240,79 @@ def test_an_assignment_says_how_far_it_has_folded_not_how_far_somebody_else_had(
 def test_the_place_of_a_copy_is_that_of_its_original() -> None:
     assert Place("field.events", 1, 42, 0).position(3) == "field.events/1/42/3"
     assert Place("field.events", 1, 42, 0, "field.events/0/7/0").position(3) == "field.events/0/7/0"
+
+
+@pytest.mark.parametrize("items", [1, 700, 3_000])
+async def test_bad_records_cannot_pile_up_dead_letters(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
+    monkeypatch.setattr(delivery, "OUTSTANDING_MAX", 1_000)
+    count = 9_000 // items
+    bad = [Record(offset, b"[" + b",".join([b"1"] * items) + b"]") for offset in range(count)]
+    _, letters, intake = await taken_in(bad, Settings(flood_share=2.0))
+    assert len(letters.sent) == count * items == intake.events
+    assert 1_000 <= letters.waiting_max < 1_000 + items
+
+
+async def test_what_is_settled_still_waits_for_a_checkpoint_that_comes_between() -> None:
+    letters = Topic()
+    here = Delivery(Topic(), letters, SETTINGS)
+    here.reject(Rejection(0, "empty", "", b""), Place("field.events", 0, 0, 0))
+    settling = asyncio.create_task(here.settle("dead letters"))
+    await asyncio.sleep(0)
+    here.reject(Rejection(1, "empty", "", b""), Place("field.events", 0, 0, 0))
+    checkpoint = here._outstanding.copy()
+    await settling
+    assert len(checkpoint) == 2
+    assert len(here.take()) == 1  # the second was sent after settling had begun
+
+
+@pytest.mark.parametrize(
+    ("header", "is_one"),
+    [(b"t/0/1/2", True), (b"t/0/1", False), (b"t/0/1/2/3", False), (b"t/0/1/2\n", False), (b"t/0/1/x", False),
+     (b"/0/1/2", False), (b"", False), (b"\xff/0/1/2", False)],
+)  # fmt: skip
+async def test_a_source_has_a_form(header: bytes, is_one: bool) -> None:
+    _, letters, _ = await taken_in([Record(7, b"?", {"source": header})], SETTINGS)
+    assert [letter["key"] for letter in letters.sent] == [b"t/0/1/2" if is_one else b"field.events/0/7/0"]
+
+
+async def test_two_of_one_record_have_two_places() -> None:
+    _, letters, _ = await taken_in([Record(7, b"[1,2]", {"source": b"t/0/1/2"})], SETTINGS)
+    assert [letter["key"] for letter in letters.sent] == [b"field.events/0/7/0", b"field.events/0/7/1"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "spread"),
+    [({}, True), ({"fanout": b"2"}, False), ({"fanout": b"3"}, True), ({"fanout": b"x"}, True),
+     ({"source": b"t/1/0/0"}, False), ({"source": b"somewhere"}, True)],
+)  # fmt: skip
+async def test_only_headers_that_can_be_true_keep_an_opt_out_here(headers: dict[str, bytes], spread: bool) -> None:
+    copies, _, _ = await taken_in([Record(0, wire.encode_event(say("ana", "OPT_OUT", 0)), headers)], told())
+    assert [sent["partition"] for sent in copies.sent] == [1] * spread
+
+
+async def test_received_cannot_let_the_future_in() -> None:
+    event = say("ana", "BLOOM", 0, room="hall", seq=0)
+    assert partition_of("hall", 1) == 0
+    early = event.timestamp - 60_001
+    alone = Settings(partitions=1)
+    record = Record(0, wire.encode_event(event), {"received": b"%d" % event.timestamp}, early)
+    _, letters, _ = await taken_in([record], alone)
+    assert [dict(letter["headers"])["reason"] for letter in letters.sent] == [b"future"]
+    _, letters, _ = await taken_in([Record(0, record.value, {}, early + 1)], alone)
+    assert letters.sent == []
+
+
+@pytest.mark.parametrize(
+    ("header", "received"),
+    [(None, 100), (b"99", 99), (b"100", 100), (b"101", 100), (b"-1", 100), (b"x", 100), (b"", 100), (b"0" * 16, 100)],
+)
+def test_received_is_never_after_the_append(header: bytes | None, received: int) -> None:
+    assert received_at(header, 100) == received
+
+
+def told() -> Settings:
+    """Two partitions, and events of whatever time."""
+    return Settings(partitions=2, skew_ms_max=10**12 * 4)
 
 
 async def test_a_send_that_fails_is_an_error_with_a_name() -> None:
