@@ -70,7 +70,7 @@ class Shard:
     @classmethod
     def decode(cls, value: bytes, rules: Rules) -> Shard:
         """From a changelog value; raises FoldVersionError when another fold wrote it."""
-        head = _decode_head(value)
+        head = _head(value)
         if head.fold_version != rules.version:
             raise FoldVersionError(
                 f"shard {head.shard} was folded by version {head.fold_version}, this is {rules.version}: "
@@ -153,14 +153,24 @@ class Shard:
 
 def record_position(value: bytes) -> int:
     """Position of a shard's or a partition's record, without decoding the rest."""
-    return _decode_head(value).position
+    return _head(value).position
 
 
 def record_shards(value: bytes) -> int:
     """How many shards the partition was divided into when the record was written."""
-    return _decode_head(value).shards
+    return _head(value).shards
 
 
 def position_record(partition: int, shards: int, position: int, rules: Rules) -> bytes:
     """The record that says how far a partition is folded."""
     return _encode(_Head(rules.version, partition, -1, shards, position))
+
+
+def _head(value: bytes) -> _Head:
+    try:
+        return _decode_head(value)
+    except msgspec.DecodeError as error:
+        raise FoldVersionError(
+            f"a record of the changelog is not of this version ({error}): run `field replay` to rebuild the state",
+            topic="changelog", partition=-1,
+        ) from error  # fmt: skip

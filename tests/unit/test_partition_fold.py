@@ -139,3 +139,8 @@ def test_the_first_rows_of_every_shard_are_full() -> None:
     assert rows(one.checkpoint("1-a")).full
     one.fold(2, echoes(20)[:1])
     assert not rows(one.checkpoint("1-a")).full
+
+
+def test_a_record_of_another_format_is_named() -> None:
+    with pytest.raises(FoldVersionError, match="not of this version"):
+        changes.record_position(b"\x92\xa31-0\x00")
