@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
 from streams.errors import FieldError
-from streams.settings import Settings, exports
+from streams.settings import RULE_PREFIX, Settings, exports, known, read
 
 ROLES: Final = ("worker", "projector", "publisher")
 SUPERVISOR: Final = "supervisor"
@@ -26,6 +27,11 @@ FLEET: Final = "simulate"
 READY_S: Final = 60.0
 DOWN_S: Final = 100.0
 """Longer than the supervisor's own patience with its children and the parts."""
+
+REVIVE: Final = signal.SIGUSR1
+"""Tells a supervisor to start again what stays down."""
+FOR_LIFE: Final = ("GENERATION", "EVENTS_TOPIC", "CHANGES_TOPIC", "REJECTED_TOPIC", "PARTITIONS", "SHARDS", "PARTS")
+"""With the places and the rules: what roles of a running stack must agree on."""
 
 Say = Callable[[str], None]
 
@@ -56,6 +62,40 @@ def prepare(say: Say) -> Settings:
     if applied:
         say(f"migrations applied: {', '.join(f'{number:03d}' for number in applied)}")
     return settings
+
+
+def revive(running: Process, environ: Mapping[str, str], say: Say) -> None:
+    """Have the roles started again that stay down, with what the environment says now.
+
+    Raises Running when the environment names what cannot change while the others run.
+    """
+    home = context.home_of(environ)
+    down = [process for process in processes.read_all(home) if process.exit_code is not None]
+    before = context.remembered(home)
+    changed = _changed(before, environ)
+    fixed = {f"FIELD_{name}" for name in FOR_LIFE}.union(context.PLACES)
+    stuck = [name for name in changed if name in fixed or name.startswith(RULE_PREFIX)]
+    if stuck:
+        raise Running(f"it runs with another {', '.join(stuck)} (supervisor pid {running.pid}); `field down` first")
+    if not down:
+        if changed:
+            say(f"what runs keeps its {', '.join(changed)}; `field down` and `field up` take the new one")
+        return
+    context.remember(home, {**before, **{name: environ[name] for name in changed}})
+    for process in down:
+        processes.remove(home, process.role)
+    say(f"starting again: {', '.join(process.role for process in down)}")
+    os.kill(running.pid, REVIVE)
+
+
+def _changed(before: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+    """Settings that the environment names and that are not those of the running stack."""
+    asked = context.asked(environ)
+    for name in context.METRICS_PORTS:  # 0 is any: the port it has is fine
+        if asked.get(name) == "0":
+            del asked[name]
+    old, new = (exports(read(found), secrets=True) for found in (before, {**before, **asked}))
+    return [name for name in sorted(asked) if old[name] != new[name]]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -100,7 +140,13 @@ async def ready(settings: Settings, alive: Callable[[], bool] = lambda: True) ->
 
 
 def start_background(settings: Settings) -> subprocess.Popen[bytes]:
-    """The supervisor as a process of its own that outlives this command."""
+    """The supervisor as a process of its own that outlives this command.
+
+    It gets no settings beside its places: ``env.json`` has them, where ``revive`` can change them.
+    """
+    given = environment(settings)
+    chosen = ("FIELD_HOME", *context.METRICS_PORTS)
+    given = {name: value for name, value in given.items() if name in chosen or name not in known()}
     log = Path(settings.home) / "logs" / f"{SUPERVISOR}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
@@ -109,7 +155,7 @@ def start_background(settings: Settings) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            env=environment(settings),
+            env=given,
             start_new_session=True,
         )
 

@@ -1,7 +1,8 @@
 """Settings of a command: the environment, and for what it does not say, the stack that runs in this clone.
 
 ``field up`` and ``field run`` write ``<home>/env.json`` with the addresses that they chose; every other command
-from the same clone reads it, so that it finds the running stack without a single export.
+from the same clone reads it, so that it finds the running stack without a single export. It also holds the settings
+that this stack was started with; the next start takes over its places only (``PLACES``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from streams.settings import Settings, exports, known, read
 
 ENV_FILE: Final = "env.json"
 METRICS_PORTS: Final = tuple(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER"))
+
+PLACES: Final = ("KAFKA_BROKERS", "DATABASE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", *METRICS_PORTS)
+"""Where a stack is: all that one start passes on to the next."""
 
 
 def clone() -> Path:
@@ -46,6 +50,11 @@ def remembered(home: Path) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if name in names}
 
 
+def asked(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings that an environment names, without the home."""
+    return {name: value for name, value in environ.items() if name in known() and name != "FIELD_HOME"}
+
+
 def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> Settings:
     """The settings in force, with an absolute ``home``; raises SettingError that names a bad one.
 
@@ -55,12 +64,12 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
     environ = os.environ if environ is None else environ
     home = home_of(environ)
     before = remembered(home)
-    asked = dict(environ)
+    here = dict(environ)
     if not daemon:
         for name in METRICS_PORTS:
-            if asked.get(name) == "0" and name in before:
-                del asked[name]
-    return replace(read({**before, **asked}), home=str(home))
+            if here.get(name) == "0" and name in before:
+                del here[name]
+    return replace(read({**before, **here}), home=str(home))
 
 
 def remember(home: Path, chosen: Mapping[str, str]) -> None:

@@ -93,7 +93,7 @@ def summary(status: Status, rate: float | None) -> list[str]:
     """The live figures as short phrases: also what the plain ``field status`` ends with."""
     out = [f"{_number(rate, 0)} events/s"]
     for item in status.projections:
-        lag = " ".join(f"{partition}:{behind}" for partition, behind in sorted(item.lag.items()))
+        lag = " ".join(f"{partition}:{behind}" for partition, behind in sorted((item.lag or {}).items()))
         out.append(f"{item.projection} lag {lag or '?'}")
     out += [f"{name} {value}" for name, value in figures(status)]
     for item in status.projections:
@@ -129,7 +129,7 @@ def _field(status: Status, rate: float | None) -> Panel:
 def _followers(status: Status) -> Table:
     table = Table("follows the log", *(f"lag {partition}" for partition in sorted(status.end)), "freshness")
     for item in status.projections:
-        lag = [str(item.lag.get(partition, "?")) for partition in sorted(status.end)]
+        lag = [str((item.lag or {}).get(partition, "?")) for partition in sorted(status.end)]
         fresh = "" if item.freshness_s is None else f"{item.freshness_s:.1f} s"
         table.add_row(item.projection, *lag, fresh)
     return table

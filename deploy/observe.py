@@ -6,6 +6,7 @@ A part that does not answer is a line in the picture, never an error: this is wh
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -62,11 +63,18 @@ class Role(msgspec.Struct):
 
 
 class Projection(msgspec.Struct):
-    """Something that follows the log: last offset that it reflects and records behind, both by partition."""
+    """Something that follows the log: last offset that it reflects and records behind, both by partition.
+
+    ``lag`` is None while the log's end or the position is not known. ``freshness_s`` is 0 while it reflects the
+    end of the log as of this look. Else it is the time since its stored position last moved: in the partition, of
+    those that are behind, where that is longest ago; or in any, while Kafka does not answer. None: not known.
+    It is computed from what the stores and the log hold, so it needs none of the processes; their own gauge,
+    ``projections/ends.py``, looks every two seconds and so knows better since when they are behind.
+    """
 
     projection: str
     positions: dict[int, int]
-    lag: dict[int, int]
+    lag: dict[int, int] | None
     freshness_s: float | None = None
 
 
@@ -96,12 +104,17 @@ class Status(msgspec.Struct):
     field: dict[str, Any] | None
 
 
+Moved = dict[int, float]
+"""When a position last moved, by partition (epoch seconds)."""
+
+
 class Kafka(NamedTuple):
     """What the log says: a problem or none, its ends, and what the worker has kept."""
 
     problem: str
     ends: Positions
     worker: Positions
+    moved: Moved
 
 
 class Database(NamedTuple):
@@ -110,6 +123,7 @@ class Database(NamedTuple):
     problem: str
     edition: Edition | None
     positions: dict[str, Positions]
+    moved: dict[str, Moved]
 
 
 class Hot(NamedTuple):
@@ -117,6 +131,7 @@ class Hot(NamedTuple):
 
     problem: str
     positions: Positions
+    moved: Moved
     field: dict[str, Any] | None
 
 
@@ -140,10 +155,11 @@ class Observer:
         try:
             if self._log is None:
                 self._log = await LogWatch(self._settings).__aenter__()
-            return Kafka("", await self._log.ends(), await self._log.worker())
+            ends, worker = await self._log.ends(), await self._log.worker()
+            return Kafka("", ends, worker, self._log.worker_moved_s())
         except FieldError as error:
             await self.stop()
-            return Kafka(_problem(error), {}, {})
+            return Kafka(_problem(error), {}, {}, {})
 
 
 async def look(settings: Settings) -> Status:
@@ -156,16 +172,18 @@ async def look(settings: Settings) -> Status:
 
 
 async def _look(settings: Settings, ask_kafka: Callable[[], Awaitable[Kafka]]) -> Status:
-    rows, kafka, database, hot, *samples = await asyncio.gather(
+    rows, kafka, database, hot, worker = await asyncio.gather(
         asyncio.to_thread(parts.describe, settings),
         ask_kafka(),
         asyncio.to_thread(_database, settings),
         asyncio.to_thread(_redis, settings),
-        *(asyncio.to_thread(scrape.scrape, settings, role) for role in scrape.ROLES),
+        asyncio.to_thread(scrape.scrape, settings, positions.WORKER),
     )
-    fresh = _freshness(samples)
     problems = {"kafka": kafka.problem, "postgres": database.problem, "redis": hot.problem}
     reflected = {positions.WORKER: kafka.worker, **database.positions, positions.REDIS: hot.positions}
+    moved = {positions.WORKER: kafka.moved, **database.moved, positions.REDIS: _of_hot(hot, kafka)}
+    unknown = {name for name, problem in ((positions.WORKER, kafka.problem), (positions.REDIS, hot.problem)) if problem}
+    ends = None if kafka.problem else kafka.ends
     return Status(
         home=settings.home,
         generation=settings.generation,
@@ -174,8 +192,11 @@ async def _look(settings: Settings, ask_kafka: Callable[[], Awaitable[Kafka]]) -
         edition=database.edition,
         processes=[_role(process) for process in processes.read_all(Path(settings.home))],
         end=kafka.ends,
-        projections=[_projection(name, at, kafka.ends, fresh.get(name)) for name, at in reflected.items()],
-        counts=_counts(samples[0]),
+        projections=[
+            follower(name, at, None if name in unknown else ends, moved.get(name, {}), time.time())
+            for name, at in reflected.items()
+        ],
+        counts=_counts(worker),
         field=hot.field,
     )
 
@@ -188,13 +209,31 @@ def _part(row: dict[str, Any], problem: str) -> Part:
 def _database(settings: Settings) -> Database:
     try:
         with psycopg.connect(settings.database_url, connect_timeout=int(positions.ASK_S)) as connection:
-            edition = _edition(connection)
+            edition, moved = _edition(connection), _moved(connection, settings.generation)
     except psycopg.Error as error:
-        return Database(str(error).strip().splitlines()[0], None, {})
+        return Database(str(error).strip().splitlines()[0], None, {}, {})
     try:
-        return Database("", edition, positions.of_database(settings))
+        return Database("", edition, positions.of_database(settings), moved)
     except PartUnavailable as error:
-        return Database(_problem(error), edition, {})
+        return Database(_problem(error), edition, {}, {})
+
+
+def _moved(connection: psycopg.Connection[Any], generation: str) -> dict[str, Moved]:
+    """By projection; empty while there is no schema, or an older one."""
+    if connection.execute("SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('consciousness_states')"
+                          " AND attname = 'moved'").fetchone() is None:  # fmt: skip
+        return {}
+    rows = connection.execute(
+        "SELECT projection, partition, extract(epoch FROM updated)::float8 FROM projection_positions"
+        " WHERE generation = %(generation)s"
+        " UNION ALL SELECT %(states)s, node_id::integer, extract(epoch FROM moved)::float8 FROM consciousness_states"
+        " WHERE node_id <> 'field'",
+        {"generation": generation, "states": positions.STATES},
+    ).fetchall()
+    out: dict[str, Moved] = {}
+    for projection, partition, moved_s in rows:
+        out.setdefault(projection, {})[partition] = moved_s
+    return out
 
 
 def _edition(connection: psycopg.Connection[Any]) -> Edition | None:
@@ -211,13 +250,27 @@ def _edition(connection: psycopg.Connection[Any]) -> Edition | None:
 def _redis(settings: Settings) -> Hot:
     try:
         with positions.hot(settings) as client:
-            found: Any = client.get(Names.of(settings.generation).current)
+            names = Names.of(settings.generation)
+            found: Any = client.get(names.current)
+            told: Any = client.xrevrange(names.stream, count=1)  # one for each move of the positions
         field = None if found is None else _counted(msgspec.json.decode(found, type=dict[str, Any]))
-        return Hot("", positions.of_redis(settings), field)
+        at = positions.of_redis(settings)
+        moved = dict.fromkeys(at, int(told[0][0].split(b"-")[0]) / 1000) if told else {}
+        return Hot("", at, moved, field)
     except redis.RedisError as error:
-        return Hot(str(error), {}, None)
+        return Hot(str(error), {}, {}, None)
     except PartUnavailable as error:
-        return Hot(_problem(error), {}, None)
+        return Hot(_problem(error), {}, {}, None)
+
+
+def _of_hot(hot: Hot, kafka: Kafka) -> Moved:
+    """Redis keeps one time for all partitions; one that is where the worker is has not moved since the worker's."""
+    return {
+        partition: min(moved_s, kafka.moved.get(partition, moved_s))
+        if hot.positions[partition] == kafka.worker.get(partition)
+        else moved_s
+        for partition, moved_s in hot.moved.items()
+    }
 
 
 def _counted(snapshot: dict[str, Any]) -> dict[str, Any]:
@@ -230,16 +283,17 @@ def _role(process: Process) -> Role:
     return Role(process.role, process.pid, up, process.started, process.restarts, process.exit_code, process.advice)
 
 
-def _projection(name: str, at: Positions, ends: Positions, fresh: float | None) -> Projection:
+def follower(name: str, at: Positions, ends: Positions | None, moved: Moved, now_s: float) -> Projection:
+    """Lag and freshness, as ``Projection`` says; ``ends`` None: not known."""
+    if ends is None:
+        return Projection(name, at, None, max(0.0, now_s - max(moved.values())) if moved else None)
     lag = {partition: max(0, end - at.get(partition, -1)) for partition, end in ends.items()}
-    return Projection(name, at, lag, fresh)
-
-
-def _freshness(samples: list[scrape.Samples | None]) -> dict[str, float]:
-    out: dict[str, float] = {}
-    for found in samples:
-        out |= scrape.labelled(found, "field_projection_freshness_seconds", "projection")
-    return out
+    behind = [partition for partition, records in lag.items() if records]
+    if not behind:
+        return Projection(name, at, lag, 0.0)
+    if not all(partition in moved for partition in behind):
+        return Projection(name, at, lag, None)
+    return Projection(name, at, lag, max(0.0, now_s - min(moved[partition] for partition in behind)))
 
 
 def _counts(worker: scrape.Samples | None) -> Counts:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from deploy import context
 from deploy.local import parts, process
 from deploy.scrape import ROLES
-from streams.settings import Settings, known, read
+from streams.settings import Settings, read
 
 SAY = Callable[[str], None]
 ADDRESS: Final = {"kafka": "KAFKA_BROKERS", "postgres": "DATABASE_URL", "redis": "REDIS_PORT"}
@@ -34,11 +34,12 @@ def taken(port: int) -> bool:
 def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
     """Settings for ``env.json``: what the environment says as it is, and a place for everything else.
 
+    Of what was remembered only the places count: another start is with other settings, unless they are said again.
     A port that the environment names is never changed (a taken one is an error of whoever starts the part).
     """
     home = context.home_of(environ)
-    before = context.remembered(home)
-    asked = {name: value for name, value in environ.items() if name in known() and name != "FIELD_HOME"}
+    before = {name: value for name, value in context.remembered(home).items() if name in context.PLACES}
+    asked = context.asked(environ)
     settings = read({**before, **asked})
     chosen = {**before, **asked}
     if parts.choose(settings)[0] != "none":

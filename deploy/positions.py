@@ -7,8 +7,9 @@ not looked at: a commit says what was read, a stored position says what was kept
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -42,9 +43,6 @@ class Behind(NamedTuple):
     partition: int
     position: int
     end: int
-
-    def __str__(self) -> str:
-        return f"{self.projection}, partition {self.partition}: {self.end - self.position} records behind"
 
 
 class LogWatch:
@@ -98,6 +96,10 @@ class LogWatch:
                 await self._follower.catch_up()
         return dict(self._follower.positions)
 
+    def worker_moved_s(self) -> dict[int, float]:
+        """When the worker last kept something new, by partition (epoch seconds); known after ``worker``."""
+        return {partition: ms / 1000 for partition, ms in self._follower.moved_ms.items()}
+
     async def _partitions(self) -> list[TopicPartition]:
         topic = self._settings.events_topic
         admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka_brokers)
@@ -121,10 +123,10 @@ class LogWatch:
         return f"Kafka ({self._settings.kafka_brokers})"
 
 
-def of_database(settings: Settings) -> dict[str, Positions]:
+def of_database(settings: Settings, timeout_s: float = ASK_S) -> dict[str, Positions]:
     """Positions of every projection in the database by name; raises PartUnavailable."""
     try:
-        with psycopg.connect(settings.database_url, connect_timeout=int(ASK_S)) as connection:
+        with psycopg.connect(settings.database_url, connect_timeout=max(1, int(timeout_s))) as connection:
             if connection.execute("SELECT to_regclass('projection_positions')").fetchone() == (None,):
                 raise PartUnavailable("PostgreSQL", "it has no schema yet; `field up` makes it")
             rows = connection.execute(
@@ -143,21 +145,21 @@ def of_database(settings: Settings) -> dict[str, Positions]:
     return out
 
 
-def hot(settings: Settings) -> redis.Redis:
+def hot(settings: Settings, timeout_s: float = ASK_S) -> redis.Redis:
     """A Redis client with bounded waiting."""
     return redis.Redis(
         host=settings.redis_host,
         port=settings.redis_port,
         password=settings.redis_password or None,
-        socket_timeout=ASK_S,
-        socket_connect_timeout=ASK_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
     )
 
 
-def of_redis(settings: Settings) -> Positions:
+def of_redis(settings: Settings, timeout_s: float = ASK_S) -> Positions:
     """Positions that the hot snapshot reflects; raises PartUnavailable."""
     try:
-        with hot(settings) as client:
+        with hot(settings, timeout_s) as client:
             found: Any = client.get(Names.of(settings.generation).position)
     except redis.RedisError as error:
         raise PartUnavailable(f"Redis ({settings.redis_host}:{settings.redis_port})", str(error)) from None
@@ -167,6 +169,16 @@ def of_redis(settings: Settings) -> Positions:
 def vector(blob: bytes) -> Positions:
     """A position vector as it is stored, ``{"0": 41, "1": 7}``."""
     return msgspec.json.decode(blob, type=dict[int, int], strict=False)
+
+
+def told(late: Iterable[Behind]) -> list[str]:
+    """One line for people a projection: ``raw: 12 records behind (partition 0: 3, 1: 9)``."""
+    lines = []
+    for projection, group in groupby(late, lambda item: item.projection):
+        found = {item.partition: item.end - item.position for item in group}
+        each = ", ".join(f"{partition}: {count}" for partition, count in found.items())
+        lines.append(f"{projection}: {sum(found.values())} records behind (partition {each})")
+    return lines
 
 
 def behind(projection: str, positions: Mapping[int, int], targets: Mapping[int, int]) -> list[Behind]:

@@ -19,7 +19,9 @@ from deploy.processes import Process
 
 ADVICE: Final = {
     2: "a setting or an input is wrong: mend it and start again",
-    3: "half of the recent records are bad: look into the rejected topic (field status), then start again",
+    3: "too many of the recent records are bad; topic field.rejected has them with their reasons (README.md, "
+    '"Read", shows how to look into it): mend the publisher, then `field up`; or let them pass with '
+    "`FIELD_FLOOD_SHARE=2 field up`",
     4: "the state was written by another version of the fold: replay into a new generation instead of mixing the two",
 }
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -64,6 +66,12 @@ class Supervisor:
         self._stopping = True
         for role in list(self._tasks):
             await self._end(role)
+
+    def revive(self) -> None:
+        """Start the roles again that stay down."""
+        for role, task in self._tasks.items():
+            if task.done() and not self._stopping:
+                self._tasks[role] = asyncio.create_task(self._keep(role), name=role)
 
     async def _end(self, role: str) -> None:
         task = self._tasks[role]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import psycopg
@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from projections.backoff import Backoff
+from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
 from streams import metrics
 from streams.errors import ProjectionError
@@ -48,6 +49,8 @@ class Projection(Protocol):
 
     name: str
     topic: str
+    remedy: str
+    """What to do when the topic has lost records that the rows need."""
 
     def prepare(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> Iterator[Batch]:
         """Records of one partition, in order, as batches that cover all of them; no I/O."""
@@ -66,14 +69,11 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._stop = stop
         self._positions = Positions(projection.name, settings.generation)
         self._loaded: dict[TopicPartition, int] = {}
+        self._reflected: dict[int, int] = {}
         self._busy: dict[TopicPartition, asyncio.Task[None]] = {}
         self._postgres = Backoff("postgres", stop)
         self._kafka = Backoff("kafka", stop)
         self._consumer: Any = None
-        self._fresh_s = time.time()
-        """What was said before this moment is in the rows, as far as this process knows (epoch seconds)."""
-        freshness = metrics.PROJECTION_FRESHNESS.labels(projection.name)
-        freshness.set_function(lambda: max(0.0, time.time() - self._fresh_s))  # it grows while a part is away
 
     async def run(self) -> None:
         """Until stopped; Kafka and PostgreSQL may come and go. Raises ProjectionError, and faults of our own."""
@@ -91,6 +91,13 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                     await self._settle()
                 finally:
                     await self._consumer.stop()
+
+    def reflects(self, ends: Mapping[int, int], asked_s: float) -> bool:
+        """``ends.Reflects``: the partitions that are ours are in the rows up to there."""
+        if self._consumer is None:
+            return False
+        ours = {place.partition for place in self._consumer.assignment()}
+        return reached(self._reflected, {partition: end for partition, end in ends.items() if partition in ours})
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Called by the consumer: positions are loaded again when a partition comes back."""
@@ -126,8 +133,6 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             )
             for place, records in found.items():
                 self._busy[place] = asyncio.create_task(self._project(place, records))
-            if not found and not self._busy:
-                self._fresh_s = time.time()
 
     async def _load(self, place: TopicPartition) -> bool:
         """Seek to behind the stored position; False when PostgreSQL does not answer."""
@@ -149,7 +154,10 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         return True
 
     async def _check_log(self, place: TopicPartition, position: Position) -> None:
-        """A log that ends before the position is another log; one that begins after it has lost records."""
+        """A log that ends before the position is another log; one that begins after it lacks records that rows need.
+
+        Going on would leave rows out for ever and say nothing: whoever runs it has to know.
+        """
         end = (await self._consumer.end_offsets([place]))[place]
         if end < position.log_offset + 1:
             raise ProjectionError(
@@ -159,10 +167,11 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             )
         begin = (await self._consumer.beginning_offsets([place]))[place]
         if begin > position.log_offset + 1:
-            log.error(
-                "projection %s: records %d..%d of %s/%d are no longer there",
-                self._projection.name, position.log_offset + 1, begin - 1, place.topic, place.partition,
-            )  # fmt: skip
+            raise ProjectionError(
+                f"projection {self._projection.name} needs records {position.log_offset + 1}..{begin - 1} of"
+                f" {place.topic}/{place.partition}, which are no longer there: its rows would lack them."
+                f" {self._projection.remedy}"
+            )
 
     async def _project(self, place: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
         expected = self._loaded.get(place)
@@ -193,11 +202,11 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         name = self._projection.name
         metrics.PROJECTION_SECONDS.labels(name).observe(time.perf_counter() - started)
         metrics.PROJECTION_ROWS.labels(name).inc(rows)
-        self._fresh_s = batch.timestamp_ms / 1000
         self._show(partition, position)
 
     def _show(self, partition: int, position: Position) -> None:
         if position.input_position >= 0:
+            self._reflected[partition] = position.input_position
             gauge = metrics.PROJECTION_POSITION.labels(self._projection.name, str(partition))
             gauge.set(position.input_position)
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from projections.backoff import Backoff
+from projections.ends import reached
 from projections.samples import summary
 from projections.views import Views, now_ms
 from streams import metrics
@@ -71,13 +73,15 @@ class Publisher:
         self._script = redis.register_script(
             resources.files("projections").joinpath("publish.lua").read_text(encoding="utf-8")
         )
-        self._fresh_ms = now_ms()
-        freshness = metrics.PROJECTION_FRESHNESS.labels(NAME)
-        freshness.set_function(lambda: max(0.0, (now_ms() - self._fresh_ms) / 1000))  # it grows while Redis is away
+        self._written_s = 0.0
         self._behind = False
         self._told: dict[int, int] = {}
         self._pairs: set[tuple[str, str]] | None = None
         self._rooms: set[tuple[str, int]] | None = None
+
+    def reflects(self, ends: Mapping[int, int], asked_s: float) -> bool:
+        """``ends.Reflects``: a snapshot that has all that, stored since; not while Redis is away."""
+        return self._written_s >= asked_s and reached(self._told, ends)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped; Redis may come and go."""
@@ -119,11 +123,9 @@ class Publisher:
                 log.warning("Redis has a newer field than this publisher: %s", _vector(positions))
             self._behind = True
             return False
-        self._fresh_ms = now_ms()
-        freshness = metrics.PROJECTION_FRESHNESS.labels(NAME)
-        freshness.set_function(lambda: max(0.0, (now_ms() - self._fresh_ms) / 1000))  # it grows while Redis is away
         self._behind = False
         self._told = positions
+        self._written_s = time.time()
         self._pairs = _pairs(reading)
         self._rooms = _rooms(reading)
         self._measure(positions, reading, now, started)
@@ -144,7 +146,6 @@ class Publisher:
         metrics.PUBLISH_SECONDS.observe(seconds)
         metrics.PROJECTION_SECONDS.labels(NAME).observe(seconds)
         metrics.PROJECTION_ROWS.labels(NAME).inc(1 + len(reading.pairs))
-        self._fresh_ms = now
         for partition, position in positions.items():
             metrics.PROJECTION_POSITION.labels(NAME, str(partition)).set(position)
 

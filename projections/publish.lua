@@ -21,7 +21,7 @@ redis.call('DEL', KEYS[4])
 for first = 8, #ARGV, 1000 do
     redis.call('HSET', KEYS[4], unpack(ARGV, first, math.min(first + 999, #ARGV)))
 end
-if ARGV[6] ~= '' then
+if ARGV[6] ~= '' and ahead then
     redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[5], '*', 'field', ARGV[6])
 end
 for _, message in ipairs(cjson.decode(ARGV[7])) do

@@ -26,6 +26,7 @@ class Raw:
     """A ``follow.Projection``. Bad input is the worker's to report: here it is passed over."""
 
     name = NAME
+    remedy = "Bring the events topic back from a copy, and set its retention to keep everything"
 
     def __init__(self, settings: Settings) -> None:
         self.topic = settings.events_topic
@@ -89,7 +90,11 @@ async def configure(connection: Connection) -> None:
 
 
 async def _correct(connection: Connection, toggles: Sequence[tuple[Any, ...]]) -> None:
-    """New toggles: rows at or after the first of them count anew."""
-    parameters = {"devices": sorted({device for device, _ in toggles}), "since": min(at for _, at in toggles)}
+    """New toggles: rows from the first of them to the next known ones count anew, and sessions forget who is out."""
+    devices, times = [device for device, _ in toggles], [at for _, at in toggles]
+    cursor = await connection.execute(query("raw_next_toggles"), {"devices": devices, "times": times})
+    (until,) = await cursor.fetchone() or (None,)
+    parameters = {"devices": devices, "since": min(times), "until": until}
     await connection.execute(query("raw_correct_devices"), parameters)
     await connection.execute(query("raw_correct_targets"), parameters)
+    await connection.execute(query("raw_forget_participants"), parameters)

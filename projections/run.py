@@ -13,8 +13,9 @@ from typing import Any
 import psycopg
 import uvloop
 
-from projections import hot, raw, state
+from projections import hot, raw, samples, state
 from projections.backoff import Backoff
+from projections.ends import Ends
 from projections.follow import Follower
 from projections.migrate import migrate
 from projections.pool import make_pool
@@ -45,13 +46,14 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     pool = make_pool(settings.database_url, raw.configure)
     await pool.open(wait=False)
     try:
-        views = Views(settings)
+        views, ends = Views(settings), Ends(settings, stop)
+        followers = [Follower(kind, settings, pool, stop) for kind in (raw.Raw(settings), state.State(settings))]
+        sampler = Sampler(settings, views, pool)
+        ends.watch(raw.NAME, followers[0].reflects)
+        ends.watch(state.NAME, followers[1].reflects)
+        ends.watch(samples.NAME, sampler.reflects)
         await _together(
-            stop,
-            Follower(raw.Raw(settings), settings, pool, stop).run(),
-            Follower(state.State(settings), settings, pool, stop).run(),
-            views.keep(stop),
-            Sampler(settings, views, pool).run(stop),
+            stop, ends.run(), *(follower.run() for follower in followers), views.keep(stop), sampler.run(stop)
         )
     finally:
         await pool.close(timeout=1.0)
@@ -61,8 +63,10 @@ async def publish(settings: Settings, stop: asyncio.Event) -> None:
     """Publish until ``stop`` is set. Raises FieldError."""
     redis = hot.connect(settings)
     try:
-        views = Views(settings)
-        await _together(stop, views.keep(stop), hot.Publisher(settings, views, redis).run(stop))
+        views, ends = Views(settings), Ends(settings, stop)
+        publisher = hot.Publisher(settings, views, redis)
+        ends.watch(hot.NAME, publisher.reflects)
+        await _together(stop, ends.run(), views.keep(stop), publisher.run(stop))
     finally:
         await redis.aclose()
 

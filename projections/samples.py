@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from projections.backoff import Backoff
+from projections.ends import reached
 from projections.follow import UNAVAILABLE, Pool
 from projections.queries import query
 from projections.views import Views, now_ms
@@ -31,6 +33,11 @@ class Sampler:
         self._views = views
         self._pool = pool
         self._stored: dict[str, tuple[Any, ...]] = {}
+        self._reflected: dict[int, int] = {}
+
+    def reflects(self, ends: Mapping[int, int], asked_s: float) -> bool:
+        """``ends.Reflects``: what stands in the rows has all that."""
+        return reached(self._reflected, ends)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped; while PostgreSQL does not answer only the newest readings are kept, and none is queued."""
@@ -50,7 +57,7 @@ class Sampler:
         """Store the readings at ``now`` (ms); returns the number of samples. Raises psycopg.Error."""
         started = time.perf_counter()
         self._views.refresh()
-        positions = self._views.positions
+        positions = dict(self._views.positions)
         nodes = [(str(number), {number: positions[number]}, self._views.read_partition(number, now))
                  for number in sorted(positions)]  # fmt: skip
         nodes.append((FIELD_NODE, dict(positions), self._views.read(now)))
@@ -67,6 +74,7 @@ class Sampler:
             await connection.execute(query("states_upsert"), parameter)
             cursor = await connection.execute(query("samples_insert"), parameter)
         self._stored |= news
+        self._reflected = positions
         metrics.PROJECTION_SECONDS.labels(NAME).observe(time.perf_counter() - started)
         metrics.PROJECTION_ROWS.labels(NAME).inc(cursor.rowcount)
         for partition, position in positions.items():

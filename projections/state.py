@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from projections.follow import Batch
 from projections.positions import Connection
 from projections.queries import query
+from projections.raw import LOCK
 from projections.rows import state_rows
 from streams.changes import Changes, Marker, decode
 from streams.errors import ProjectionError
@@ -29,6 +30,10 @@ class State:
     """A ``follow.Projection``. A marker says which input position the changes before it reflect."""
 
     name = NAME
+    remedy = (
+        "Take another FIELD_GENERATION, another FIELD_CHANGES_TOPIC and an empty database: then everything is folded"
+        " and projected anew from the events"
+    )
 
     def __init__(self, settings: Settings) -> None:
         self.topic = settings.changes_topic
@@ -60,6 +65,8 @@ class State:
         stored = {shard: position for shard, position in await cursor.fetchall()}
         statements = state_rows(changes, stored)
         written = 0
+        if statements.sessions_upsert:  # a toggle sees these rows, or these rows see the toggle
+            await connection.execute(query("raw_lock_shared"), (LOCK,))
         for name in _STATEMENTS:
             rows = getattr(statements, name)
             if rows:

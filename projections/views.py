@@ -15,8 +15,8 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from projections.backoff import Backoff
-from streams.changelog import ChangelogFollower
-from streams.changes import FieldReading, ShardView, load_view, merge, record_position
+from streams.changelog import ChangelogFollower, whole
+from streams.changes import FieldReading, ShardView, load_view, merge
 from streams.errors import PartUnavailable
 from streams.settings import Settings
 
@@ -66,7 +66,7 @@ class Views:
         for partition, position in self._follower.positions.items():
             shards = self._waiting.get(partition, set())
             values = {shard: self._follower.values[partition, shard] for shard in shards}
-            if any(record_position(value) > position for value in values.values()):
+            if not whole(values.values(), position):
                 continue
             for shard, value in values.items():
                 self._views[partition, shard] = load_view(value, self._settings.rules)

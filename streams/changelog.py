@@ -6,8 +6,8 @@ Plain reading: no consumer group, nothing is written or committed.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -19,6 +19,23 @@ from streams.table import parse_key
 from streams.topics import RECORD_BYTES_MAX, changelog_topic
 
 POLL_MS: Final = 500
+WHOLE_S: Final = 30.0
+"""A checkpoint under way is finished within this time, or its worker has gone."""
+
+
+class Picture(NamedTuple):
+    """Shards' values by (partition, shard), none ahead of the positions, which are input offsets by partition."""
+
+    values: dict[tuple[int, int], bytes]
+    positions: dict[int, int]
+
+
+def whole(values: Iterable[bytes], position: int) -> bool:
+    """Whether a partition's newest shard values are those of finished checkpoints: none is ahead of ``position``.
+
+    A checkpoint writes its shards first and the partition's position last.
+    """
+    return all(record_position(value) <= position for value in values)
 
 
 class ChangelogFollower:
@@ -26,15 +43,19 @@ class ChangelogFollower:
 
     ``values``: changelog value by (partition, shard); ``positions``: input offset folded, by partition. Both are
     the highest over all writers, so a late write of a worker that lost its partitions changes nothing; tombstones
-    remove nothing (they concern writers that were superseded).
+    remove nothing (they concern writers that were superseded). While a checkpoint is being written, values are
+    ahead of positions; ``consistent`` reads on until they belong together.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.topic = changelog_topic(settings)
         self.values: dict[tuple[int, int], bytes] = {}
         self.positions: dict[int, int] = {}
+        self.moved_ms: dict[int, int] = {}  # when that was written, by Kafka's record
         self._settings = settings
         self._heights: dict[tuple[int, int], int] = {}
+        self._unfinished: dict[int, dict[tuple[int, int], bytes]] = {}
+        self._finished = Picture({}, {})
         self._ends: Mapping[TopicPartition, int] = {}
         self._read: dict[TopicPartition, int] = {}
         self._consumer: Any = None
@@ -109,6 +130,29 @@ class ChangelogFollower:
             if time.monotonic() > until and not self.caught_up():
                 raise PartUnavailable("Kafka", f"{self.topic} could not be read to its end in {timeout_s:g} s")
 
+    async def consistent(self, timeout_s: float = WHOLE_S) -> Picture:
+        """Read to the end as of ``start``, and where that is inside a checkpoint, to that checkpoint's end.
+
+        Raises PartUnavailable when a checkpoint is not finished within ``timeout_s``: its worker has gone.
+        """
+        await self.catch_up()
+        wanted = {
+            partition: max(self._heights[place] for place in places)
+            for partition, places in self._unfinished.items()
+            if places
+        }
+        until = time.monotonic() + timeout_s
+        while torn := [number for number, at in wanted.items() if self._finished.positions.get(number, -1) < at]:
+            if time.monotonic() > until:
+                names = ", ".join(map(str, sorted(torn)))
+                raise PartUnavailable(
+                    "the worker",
+                    f"the checkpoint of partition {names} in {self.topic} was begun and not finished within "
+                    f"{timeout_s:g} s; `field up` starts the worker, which finishes it",
+                )
+            await self.poll()
+        return Picture(dict(self._finished.values), dict(self._finished.positions))
+
     async def updates(self) -> AsyncIterator[set[tuple[int, int]]]:
         """For ever: the (partition, shard) with newer values, whenever values or positions have moved."""
         while True:
@@ -123,8 +167,20 @@ class ChangelogFollower:
         partition, shard, _writer = parse_key(record.key)
         position = record_position(record.value)
         if shard is None:
+            if position > self.positions.get(partition, -1):
+                self.moved_ms[partition] = record.timestamp
             self.positions[partition] = max(position, self.positions.get(partition, -1))
+            self._finish(partition)
         elif position > self._heights.get((partition, shard), -2):
             self._heights[partition, shard] = position
             self.values[partition, shard] = record.value
+            self._unfinished.setdefault(partition, {})[partition, shard] = record.value
             changed.add((partition, shard))
+
+    def _finish(self, partition: int) -> None:
+        """At a position record: what it covers becomes the picture of the partition."""
+        values = self._unfinished.get(partition, {})
+        if whole(values.values(), self.positions[partition]):
+            self._finished.values.update(values)
+            self._finished.positions[partition] = self.positions[partition]
+            self._unfinished.pop(partition, None)

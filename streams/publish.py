@@ -20,7 +20,7 @@ from streams.errors import DeliveryError, InputError, PartUnavailable
 from streams.events import OPTS, Event
 from streams.settings import Settings
 from streams.table import partition_of
-from streams.validate import Limits, read_record
+from streams.validate import LIMITS, Limits, read_record
 from streams.wire import encode_batch, encode_event, encode_frame
 
 Wire = Literal["json", "batch", "frame"]
@@ -74,12 +74,14 @@ def pack(events: Sequence[Event], partitions: int, wire: Wire = "json") -> list[
     return out
 
 
-def pack_line(line: bytes, number: int, partitions: int, wire: Wire = "json") -> tuple[list[Record], int]:
+def pack_line(
+    line: bytes, number: int, partitions: int, wire: Wire = "json", limits: Limits = LIMITS
+) -> tuple[list[Record], int]:
     """Records for one line of JSON, and how many things in it look invalid (sent as they are all the same).
 
-    ``number`` spreads lines that have no routing key over the partitions.
+    ``number`` spreads lines that have no routing key over the partitions; ``limits`` are those of the worker.
     """
-    found = read_record(line, int(time.time() * 1000), Limits())
+    found = read_record(line, int(time.time() * 1000), limits)
     events = [item for item in found if isinstance(item, Event)]
     bad = [item for item in found if not isinstance(item, Event)]
     if not events:
@@ -122,6 +124,7 @@ class LogPublisher:
         self.acknowledged = 0
         self.invalid = 0
         self.partitions = settings.partitions
+        self._limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
         self._lines = 0
         self._events: list[Event] = []
         self._waiting: dict[int, list[Record]] = {}
@@ -173,7 +176,7 @@ class LogPublisher:
         if len(line) > LINE_BYTES_MAX:
             raise InputError(f"line {self._lines} has {len(line)} bytes, more than a record may have")
         await self._gather()
-        records, bad = pack_line(line, self._lines, self.partitions, self.wire)
+        records, bad = pack_line(line, self._lines, self.partitions, self.wire, self._limits)
         self.invalid += bad
         await self._add(records)
 

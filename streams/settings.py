@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from streams.errors import SettingError
 from streams.fold.rules import Rules
 
 RULE_PREFIX = "FIELD_RULE_"
+RETENTION_DAYS_MIN: Final = 7
+TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
+GENERATION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def _setting(
@@ -54,12 +58,20 @@ class Settings:
     parts: str = _setting(
         "FIELD_PARTS", "auto", "who runs Kafka, PostgreSQL and Redis", choices=("auto", "docker", "local", "none")
     )
-    generation: str = _setting("FIELD_GENERATION", "live", "names consumer groups, changelog and Redis keys")
+    generation: str = _setting(
+        "FIELD_GENERATION",
+        "live",
+        "names consumer groups, changelog and Redis keys; letters, digits, - and _, 64 at most",
+    )
     events_topic: str = _setting("FIELD_EVENTS_TOPIC", "field.events", "the log of record")
     changes_topic: str = _setting("FIELD_CHANGES_TOPIC", "field.changes", "rows that changed, for the projector")
     rejected_topic: str = _setting("FIELD_REJECTED_TOPIC", "field.rejected", "dead letters")
-    partitions: int = _setting("FIELD_PARTITIONS", 4, "for the life of a topic; one core folds several", minimum=1)
-    shards: int = _setting("FIELD_SHARDS", 64, "per partition; a shard's record should stay under 256 KB", minimum=1)
+    partitions: int = _setting(
+        "FIELD_PARTITIONS", 4, "for the life of a topic; one core folds several", minimum=1, maximum=10_000
+    )
+    shards: int = _setting(
+        "FIELD_SHARDS", 64, "per partition; a shard's record should stay under 256 KB", minimum=1, maximum=65_536
+    )
     replication: int = _setting("FIELD_REPLICATION", 1, "copies of each topic; 3 in production", minimum=1)
     checkpoint_ms: int = _setting("FIELD_CHECKPOINT_MS", 2_000, "how much is folded again after a crash", minimum=10)
     checkpoint_events: int = _setting(
@@ -68,14 +80,18 @@ class Settings:
     poll_records: int = _setting("FIELD_POLL_RECORDS", 5_000, "Kafka records in one batch of a partition", minimum=1)
     linger_ms: int = _setting("FIELD_LINGER_MS", 10, "how long a producer gathers a batch", minimum=0)
     skew_ms_max: int = _setting("FIELD_SKEW_MS_MAX", 60_000, "event time may be this much after received", minimum=0)
-    event_bytes_max: int = _setting("FIELD_EVENT_BYTES_MAX", 65_536, "larger events are rejected", minimum=256)
-    depth_max: int = _setting("FIELD_DEPTH_MAX", 16, "deeper JSON is rejected", minimum=4)
+    event_bytes_max: int = _setting(
+        "FIELD_EVENT_BYTES_MAX", 65_536, "larger events are rejected", minimum=256, maximum=1_000_000
+    )
+    depth_max: int = _setting("FIELD_DEPTH_MAX", 16, "deeper JSON is rejected", minimum=4, maximum=100)
     flood_window: int = _setting("FIELD_FLOOD_WINDOW", 1_000, "records looked back on for a flood", minimum=1)
     flood_share: float = _setting(
         "FIELD_FLOOD_SHARE", 0.5, "share of bad records that stops the worker; above 1 never", minimum=0.0
     )
     stall_s: int = _setting("FIELD_STALL_S", 60, "no progress for so long while lag grows: leave", minimum=5)
-    session_timeout_s: int = _setting("FIELD_SESSION_TIMEOUT_S", 10, "a dead worker is replaced after this", minimum=1)
+    session_timeout_s: int = _setting(
+        "FIELD_SESSION_TIMEOUT_S", 10, "a dead worker is replaced after this; brokers take 6 at least", minimum=6
+    )
     instance: str = _setting("FIELD_INSTANCE", "", "static group membership name of this worker; empty: dynamic")
     project_events: int = _setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
     sample_ms: int = _setting("FIELD_SAMPLE_MS", 1_000, "how often the state's readings are stored", minimum=50)
@@ -194,11 +210,49 @@ def _parse(
 
 
 def _check(settings: Settings) -> None:
+    """What goes beyond one value within its bounds; raises SettingError."""
+    _check_addresses(settings)
+    _check_topics(settings)
+    if not GENERATION.fullmatch(settings.generation):
+        raise SettingError("FIELD_GENERATION", "1 to 64 letters (a-z, A-Z), digits, - and _ only")
+    if 0 < settings.retention_days < RETENTION_DAYS_MIN:
+        raise SettingError(
+            "FIELD_RETENTION_DAYS", f"{settings.retention_days} is under {RETENTION_DAYS_MIN}; 0 keeps all"
+        )
+    used: dict[int, str] = {}
+    for role in ("worker", "projector", "publisher"):
+        name, port = f"FIELD_{role.upper()}_METRICS_PORT", getattr(settings, f"{role}_metrics_port")
+        if port and port in used:
+            raise SettingError(name, f"{port} is the port of {used[port]} too")
+        used[port] = name
+
+
+def _check_addresses(settings: Settings) -> None:
     for broker in settings.kafka_brokers.split(","):
         host, _, port = broker.strip().rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not (port.isascii() and port.isdigit()):
             raise SettingError("KAFKA_BROKERS", f"{broker!r} is not host:port")
-    if urlsplit(settings.database_url).scheme not in ("postgresql", "postgres"):
+        if not 1 <= int(port) <= 65_535:
+            raise SettingError("KAFKA_BROKERS", f"port {port} is outside 1..65535")
+    try:
+        url = urlsplit(settings.database_url)
+        place, number = url.hostname, url.port
+    except ValueError:  # of urlsplit: its text may hold the password
+        raise SettingError("DATABASE_URL", "its host or port is none (ports are 1..65535)") from None
+    if url.scheme not in ("postgresql", "postgres"):
         raise SettingError("DATABASE_URL", "is not a postgresql:// address")
-    if not settings.generation.replace("-", "").replace("_", "").isalnum():
-        raise SettingError("FIELD_GENERATION", "letters, digits, - and _ only")
+    if not place or number == 0:
+        raise SettingError("DATABASE_URL", "names no host" if not place else "port 0 is outside 1..65535")
+    if not settings.redis_host.strip():
+        raise SettingError("REDIS_HOST", "is empty")
+
+
+def _check_topics(settings: Settings) -> None:
+    used: dict[str, str] = {}
+    for kind in ("events", "changes", "rejected"):
+        name, topic = f"FIELD_{kind.upper()}_TOPIC", getattr(settings, f"{kind}_topic")
+        if not TOPIC.fullmatch(topic) or topic in (".", ".."):
+            raise SettingError(name, f"{topic!r} is no topic name: 1 to 200 of a-z, A-Z, 0-9, . _ and -")
+        if topic in used:
+            raise SettingError(name, f"{topic} is {used[topic]} too")
+        used[topic] = name

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from deploy import context
 from deploy.commands.output import print_json
-from streams.changelog import ChangelogFollower
+from streams.changelog import ChangelogFollower, Picture
 from streams.changes import ShardView, load_view, merge
 from streams.errors import InputError
 from streams.fold.digest import digest
@@ -33,6 +33,9 @@ KEYS: Final = {
     "quantum_fields": ("id", "device_id"),
 }
 """What ``--key`` is compared with."""
+TIMES: Final = ("at", "watermark", "opened", "last", "timestamp", "last_seen", "joined", "established")
+SECONDS: Final = (("entanglements", "last"), ("entanglements", "established"))
+"""Those of ``TIMES`` that are epoch seconds; the others are milliseconds."""
 
 
 class Digest(msgspec.Struct):
@@ -66,8 +69,8 @@ def register(commands: Any) -> None:
 
 def run_digest(args: argparse.Namespace) -> int:
     settings = context.load()
-    follower = asyncio.run(caught_up(settings))
-    found = Digest(digest(follower.values.values(), settings.rules), dict(sorted(follower.positions.items())))
+    picture = asyncio.run(kept(settings))
+    found = Digest(digest(picture.values.values(), settings.rules), dict(sorted(picture.positions.items())))
     if args.json:
         print_json(found)
         return 0
@@ -82,10 +85,10 @@ def run_state(args: argparse.Namespace) -> int:
         raise InputError("--key needs a table: " + ", ".join(TABLES[1:]))
     asked = None if args.at is None else moment(args.at)
     settings = context.load()
-    follower = asyncio.run(caught_up(settings))
-    views = [load_view(value, settings.rules) for value in follower.values.values()]
+    picture = asyncio.run(kept(settings))
+    views = [load_view(value, settings.rules) for value in picture.values.values()]
     found = read(views, args.table, args.key, asked, settings.rules)
-    found.positions = dict(sorted(follower.positions.items()))
+    found.positions = dict(sorted(picture.positions.items()))
     if args.json:
         print_json(found)
     else:
@@ -93,11 +96,10 @@ def run_state(args: argparse.Namespace) -> int:
     return 0
 
 
-async def caught_up(settings: Settings) -> ChangelogFollower:
-    """The changelog as it is now."""
+async def kept(settings: Settings) -> Picture:
+    """What the worker has kept by now, each partition at its position; raises PartUnavailable."""
     async with ChangelogFollower(settings) as follower:
-        await follower.catch_up()
-    return follower
+        return await follower.consistent()
 
 
 def read(views: Sequence[ShardView], table: str, key: str | None, asked: int | None, rules: Rules) -> State:
@@ -152,7 +154,7 @@ def show(state: State) -> None:
     console.print(f"{state.table} at {_time(state.at)}, positions {vector or 'none'}", highlight=False)
     if state.table == FIELD:
         for name, value in state.rows[0].items():
-            console.print(f"  {name:<28} {_cell(name, value)}", highlight=False)
+            console.print(f"  {name:<28} {_cell(FIELD, name, value)}", highlight=False)
         return
     if not state.rows:
         console.print("  nothing")
@@ -161,19 +163,19 @@ def show(state: State) -> None:
     if not console.is_terminal:
         print("\t".join(names))
         for row in state.rows:
-            print("\t".join(_cell(name, row[name]) for name in names))
+            print("\t".join(_cell(state.table, name, row[name]) for name in names))
         return
     table = Table(*names)
     for row in state.rows:
-        table.add_row(*(_cell(name, row[name]) for name in names))
+        table.add_row(*(_cell(state.table, name, row[name]) for name in names))
     console.print(table)
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(table: str, name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
-    if name in ("at", "watermark", "opened", "timestamp", "last_seen", "joined") and isinstance(value, int):
-        return _time(value)
+    if name in TIMES and isinstance(value, int):
+        return _time(value * 1000 if (table, name) in SECONDS else value)
     if isinstance(value, dict | list | tuple):
         return msgspec.json.encode(value).decode()
     return "" if value is None else str(value)

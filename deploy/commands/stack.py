@@ -38,7 +38,8 @@ def run_up(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     running = bringup.supervisor_of(home)
     if running is not None:
-        asyncio.run(bringup.ready(context.load()))
+        bringup.revive(running, os.environ, _say)
+        asyncio.run(bringup.ready(context.load(), lambda: processes.alive(running)))
         print(f"it is up already (supervisor pid {running.pid})")
         return 0
     settings = bringup.prepare(_say)
@@ -67,6 +68,7 @@ def run_clean(args: argparse.Namespace) -> int:
 def run_supervise(args: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; the parts are left to whoever started this."""
     settings = context.load()
+    signal.signal(bringup.REVIVE, _nothing)  # until there is something to revive
     bringup.claim(Path(settings.home))
     try:
         asyncio.run(_supervise(settings, [], None))
@@ -78,6 +80,7 @@ def run_supervise(args: argparse.Namespace) -> int:
 def run_run(args: argparse.Namespace) -> int:
     home = context.home_of(os.environ)
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(bringup.REVIVE, _nothing)
     bringup.claim(home)
     begun = time.monotonic()
     settings: Settings | None = None
@@ -112,6 +115,7 @@ async def _supervise(
     say: Callable[[str], None] = _say if screen is None else screen.note
     keeper = bringup.supervisor(settings, fleet, say)
     await keeper.start()
+    loop.add_signal_handler(bringup.REVIVE, keeper.revive)
     try:
         if screen is None:
             await stop.wait()
@@ -148,6 +152,10 @@ async def _watch(settings: Settings, screen: live.Screen, begun: float) -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _nothing(number: int, frame: object) -> None:
+    pass
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -41,14 +41,16 @@ def lines(status: Status) -> Iterator[str]:
         yield f"  native continuous aggregates: {native}"
     yield "processes:" if status.processes else "processes: none of this home"
     for role in status.processes:
-        age = f"up {time.time() - role.started:,.0f} s" if role.up else f"DOWN (exit {role.exit_code})"
+        how = "killed" if role.exit_code is None else f"exit {role.exit_code}"
+        age = f"up {time.time() - role.started:,.0f} s" if role.up else f"DOWN ({how})"
         restarts = f", restarted {role.restarts} times" if role.restarts else ""
         yield f"  {role.role:<10} pid {role.pid:<8} {age}{restarts}{'; ' + role.advice if role.advice else ''}"
     yield "positions (last offset reflected, by partition) and records behind:"
     yield f"  {'log':<10} {_vector(status.end)}"
     for item in status.projections:
         fresh = "" if item.freshness_s is None else f"   {item.freshness_s:.1f} s old"
-        yield f"  {item.projection:<10} {_vector(item.positions)}   behind {sum(item.lag.values())}{fresh}"
+        behind = "?" if item.lag is None else sum(item.lag.values())
+        yield f"  {item.projection:<10} {_vector(item.positions)}   behind {behind}{fresh}"
     counts = status.counts
     if counts.events is not None:
         bad = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items()) or "none"

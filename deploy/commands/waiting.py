@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -14,14 +15,19 @@ from deploy.positions import Behind, Positions
 from streams.errors import PartUnavailable
 from streams.settings import Settings
 
+Reader = Callable[[float], Awaitable[dict[str, Positions]]]
+"""Asks one part for positions, for so many seconds at most."""
+
 PAUSE_S: Final = 0.1
+LOOK_S: Final = 1.0
+"""Each part gets this long to answer even where the deadline is nearer: ``--timeout 0`` is one look."""
 EXPECTED: Final = (positions.RAW, positions.STATE, positions.STATES)
 """Projections that must have positions in the database; one that has none yet is wholly behind."""
 
 
 def register(commands: Any) -> None:
     wait = commands.add_parser("wait", help="until every projection reflects the log as it is now")
-    wait.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds (default 120)")
+    wait.add_argument("--timeout", type=_seconds, default=120.0, metavar="S", help="seconds (default 120)")
     wait.set_defaults(handler=run_wait)
 
 
@@ -37,51 +43,76 @@ def run_wait(args: argparse.Namespace) -> int:
 
 
 async def reach(settings: Settings, timeout_s: float) -> list[str]:
-    """Empty once all is reached; at the timeout one line for each thing that lags or does not answer.
+    """Empty once all is reached; at the timeout one line for each projection that lags or part that does not answer.
 
-    Raises PartUnavailable only when the log itself cannot be asked for its ends.
+    Without the log there is nothing to wait for: then its own line comes at once.
     """
-    async with positions.LogWatch(settings) as log:
-        return await _until_reached(settings, log, timeout_s)
-
-
-async def _until_reached(settings: Settings, log: positions.LogWatch, timeout_s: float) -> list[str]:
-    targets = await log.ends()
     deadline = time.monotonic() + timeout_s
-    readers: list[Callable[[], Awaitable[dict[str, Positions]]]] = [
-        lambda: _worker(log),
-        lambda: asyncio.to_thread(_database, settings),
-        lambda: asyncio.to_thread(_redis, settings),
-    ]
+    log = positions.LogWatch(settings)
+    try:
+        async with asyncio.timeout(_left(deadline)):
+            await log.__aenter__()
+            targets = await log.ends()
+    except (PartUnavailable, TimeoutError) as error:
+        await log.stop()
+        where = f"Kafka ({settings.kafka_brokers}) does not answer in time"
+        return [f"the log cannot be asked for its end: {str(error) or where}"]
+    try:
+        return await _until_reached(settings, log, targets, deadline)
+    finally:
+        await log.stop()
+
+
+async def _until_reached(settings: Settings, log: positions.LogWatch, targets: Positions, deadline: float) -> list[str]:
+    readers: dict[str, Reader] = {
+        "Kafka": lambda _: _worker(log),
+        "PostgreSQL": lambda timeout_s: asyncio.to_thread(_database, settings, timeout_s),
+        "Redis": lambda timeout_s: asyncio.to_thread(_redis, settings, timeout_s),
+    }
     while True:
-        answers = await asyncio.gather(*(_ask(reader, targets) for reader in readers))
+        left = _left(deadline)
+        answers = await asyncio.gather(*(_ask(part, reader, targets, left) for part, reader in readers.items()))
         lines = [line for found in answers for line in found]
         # What is reached stays reached: positions only rise.
-        readers = [reader for reader, found in zip(readers, answers, strict=True) if found]
+        readers = {part: readers[part] for part, found in zip(readers, answers, strict=True) if found}
         if not lines or time.monotonic() >= deadline:
             return lines
         await asyncio.sleep(PAUSE_S)
 
 
-async def _ask(reader: Callable[[], Awaitable[dict[str, Positions]]], targets: Positions) -> list[str]:
+async def _ask(part: str, reader: Reader, targets: Positions, timeout_s: float) -> list[str]:
     try:
-        found = await reader()
+        async with asyncio.timeout(timeout_s):
+            found = await reader(min(timeout_s, positions.ASK_S))
     except PartUnavailable as error:
         return [str(error)]
+    except TimeoutError:
+        return [f"{part} does not answer in time"]
     late: list[Behind] = []
     for projection, at in found.items():
         late += positions.behind(projection, at, targets)
-    return [str(item) for item in late]
+    return positions.told(late)
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), LOOK_S)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if math.isnan(value) or value < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more seconds")
+    return value
 
 
 async def _worker(log: positions.LogWatch) -> dict[str, Positions]:
     return {positions.WORKER: await log.worker()}
 
 
-def _database(settings: Settings) -> dict[str, Positions]:
-    found = positions.of_database(settings)
+def _database(settings: Settings, timeout_s: float) -> dict[str, Positions]:
+    found = positions.of_database(settings, timeout_s)
     return {name: found.get(name, {}) for name in (*EXPECTED, *found)}
 
 
-def _redis(settings: Settings) -> dict[str, Positions]:
-    return {positions.REDIS: positions.of_redis(settings)}
+def _redis(settings: Settings, timeout_s: float) -> dict[str, Positions]:
+    return {positions.REDIS: positions.of_redis(settings, timeout_s)}

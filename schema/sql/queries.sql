@@ -19,7 +19,7 @@ WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'
 COPY raw_staging FROM STDIN (FORMAT BINARY)
 
 -- name: raw_lock_shared
--- Held by everybody who inserts rows, so that a new toggle sees all rows or the rows see it.
+-- Held by everybody who inserts events or sessions, so that a new toggle sees all rows or the rows see it.
 SELECT pg_advisory_xact_lock_shared(%s)
 
 -- name: raw_lock_exclusive
@@ -50,19 +50,31 @@ SELECT id, routing_key, device_id, user_id, room_id, type, data, position, z, in
 FROM raw_staging
 ON CONFLICT DO NOTHING
 
+-- name: raw_next_toggles
+-- From where on the new toggles decide nothing, since each device has a later one; null: one of them has none.
+SELECT CASE WHEN bool_and(next IS NOT NULL) THEN max(next) END
+FROM unnest(%(devices)s::text[], %(times)s::timestamptz[]) AS n(device, at),
+     LATERAL (SELECT min(o.timestamp) FROM opt_toggles o WHERE o.device_id = n.device AND o.timestamp > n.at) AS f(next)
+
 -- name: raw_correct_devices
 UPDATE consciousness_events e
 SET collective = NOT e.collective
-WHERE e.timestamp >= %(since)s
+WHERE e.timestamp >= %(since)s AND (%(until)s::timestamptz IS NULL OR e.timestamp <= %(until)s)
   AND e.device_id = ANY(%(devices)s)
   AND e.collective <> field_collective(e.type, e.device_id, e.data ->> 'target_device', e.timestamp, e.id)
 
 -- name: raw_correct_targets
 UPDATE consciousness_events e
 SET collective = NOT e.collective
-WHERE e.timestamp >= %(since)s
+WHERE e.timestamp >= %(since)s AND (%(until)s::timestamptz IS NULL OR e.timestamp <= %(until)s)
   AND e.data ->> 'target_device' = ANY(%(devices)s)
   AND e.collective <> field_collective(e.type, e.device_id, e.data ->> 'target_device', e.timestamp, e.id)
+
+-- name: raw_forget_participants
+UPDATE room64_sessions
+SET participants = field_participants(participants)
+WHERE EXISTS (SELECT FROM jsonb_array_elements(participants) AS p(entry) WHERE p.entry ->> 0 = ANY(%(devices)s))
+  AND participants <> field_participants(participants)
 
 -- name: position_load
 WITH made AS (
@@ -100,7 +112,7 @@ INSERT INTO room64_sessions AS s (
     partition, shard, position
 )
 SELECT room_id, field_time(opened), field_time(last), final, present, seated, devices, blooms, phrases,
-       participants, coherence, resonance, partition, shard, position
+       field_participants(participants), coherence, resonance, partition, shard, position
 FROM jsonb_to_recordset(%s::jsonb) AS r(
     room_id text, opened bigint, last bigint, final boolean, present integer, seated integer, devices integer,
     blooms integer, phrases integer, participants jsonb, coherence double precision, resonance double precision,
@@ -159,7 +171,8 @@ FROM jsonb_to_recordset(%s::jsonb) AS r(
 )
 ON CONFLICT (node_id) DO UPDATE
 SET state = excluded.state, resonance = excluded.resonance, active_nodes = excluded.active_nodes,
-    position = excluded.position, watermark = excluded.watermark, updated = now()
+    position = excluded.position, watermark = excluded.watermark, updated = now(),
+    moved = CASE WHEN s.position = excluded.position THEN s.moved ELSE now() END
 WHERE NOT EXISTS (
     SELECT FROM jsonb_each(s.position) old
     WHERE (old.value)::bigint > coalesce((excluded.position ->> old.key)::bigint, -1)

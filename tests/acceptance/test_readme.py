@@ -61,6 +61,7 @@ def test_commands_of_the_readme(make_settings: Callable[..., Settings], tmp_path
         assert "everything reflects the log" in said
         assert re.search(r"^hall\t", said, re.MULTILINE), "the room of the published events is there"
         assert '"global_resonance"' in said, "redis-cli shows the snapshot"
+        assert re.search(r"^rejected field\.events/\d+/\d+/0 [a-z_]+ ", said, re.MULTILINE), "dead letters are read"
         found = stack.json("state", "resonance")["rows"]
         assert {"ana", "bo"} <= {row["device_id"] for row in found}, "the plain Kafka client's event is folded too"
 

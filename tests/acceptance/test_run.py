@@ -97,6 +97,16 @@ def test_up_status_restart_down(place: dict[str, str], tmp_path: Path) -> None:
         "supervisor", "worker", "projector", "publisher",
     }  # fmt: skip
 
+    (tmp_path / "flood").write_text("{\n" * 2_000)
+    field("publish", str(tmp_path / "flood"))
+    until(lambda: exit_code(tmp_path / "home", "worker") == 3, "the worker leaves at the flood")
+    assert "field.rejected" in field("status")
+    place["FIELD_FLOOD_SHARE"] = "2"
+    assert "starting again: worker" in field("up")
+    field("wait")
+    del place["FIELD_FLOOD_SHARE"]
+    assert "export FIELD_FLOOD_SHARE=2.0\n" in field("env"), "the running stack's, until the next start"
+
 
 def test_a_taken_port_is_avoided_or_named(place: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -109,6 +119,10 @@ def test_a_taken_port_is_avoided_or_named(place: dict[str, str]) -> None:
 
 def restarted(home: Path, pid: int) -> bool:
     return any(p.role == "worker" and p.pid != pid and processes.alive(p) for p in processes.read_all(home))
+
+
+def exit_code(home: Path, role: str) -> int | None:
+    return next((p.exit_code for p in processes.read_all(home) if p.role == role), None)
 
 
 def ports_of(environ: dict[str, str]) -> list[int]:

@@ -11,6 +11,8 @@ import pytest
 
 from projections.positions import Moved, Position, Positions
 from projections.raw import Raw
+from projections.state import State
+from streams.changes import Changes, SessionRow, encode
 from streams.events import OPTS, Event
 from streams.table import partition_of
 from streams.wire import encode_batch, encode_event, encode_frame
@@ -139,6 +141,38 @@ async def test_a_crash_between_batches_repeats_nothing(make_settings) -> None:
             assert rows(settings.database_url, "SELECT count(*) FROM consciousness_events") == [(at + 1,)]
     assert crashes >= 2
     assert at == 94
+
+
+def session(room: str, opened: int, final: bool, participants: list[tuple[str, int, bool]]) -> SessionRow:
+    count = len(participants)
+    return SessionRow(room, opened, opened, final, count, count, count, 0, 0, participants)
+
+
+@pytest.mark.parametrize("toggles_first", [True, False])
+async def test_sessions_forget_the_names_of_those_who_opted_out(make_settings, toggles_first: bool) -> None:
+    """In either order; what was counted stays, and who came back is named where she came back."""
+    settings = make_settings(partitions=1)
+    at = START_S * 1000
+    told = [
+        session("hall", at, True, [("ana", at, True), ("bea", at, True)]),
+        session("roof", at + 400_000, True, [("ana", at + 400_000, False)]),
+        session("attic", at + 900_000, False, [("ana", at + 900_000, True), ("cyd", at + 900_000, True)]),
+    ]
+    changes = Changes(0, 0, 9, "1-a", 1, "1-x", False, told, [], [], [])
+    toggles = by_partition([say("ana", "OPT_OUT", 600), say("ana", "OPT_IN", 800), say("cyd", "OPT_OUT", 700)], 1)[0]
+    async with database(settings.database_url) as pool:
+        if toggles_first:
+            await apply(Raw(settings), settings, pool, 0, toggles)
+        await apply(State(settings), settings, pool, 0, [record(encode(changes), 0)])
+        if not toggles_first:
+            await apply(Raw(settings), settings, pool, 0, toggles)
+    assert rows(
+        settings.database_url, "SELECT room_id, present, participants FROM room64_sessions ORDER BY opened"
+    ) == [
+        ("hall", 2, [["bea", at, True]]),
+        ("roof", 1, []),
+        ("attic", 2, [["ana", at + 900_000, True], ["cyd", at + 900_000, True]]),
+    ]
 
 
 async def test_of_two_projectors_one_gives_way(make_settings) -> None:

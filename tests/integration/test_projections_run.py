@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from redis import Redis
 
 from projections import pool as pool_module
@@ -184,6 +185,34 @@ async def test_another_log_is_refused(small: Settings) -> None:
             await positions.advance(connection, 0, -1, Position(1_000, 1_000))
         with pytest.raises(ProjectionError, match="another log"):
             await asyncio.wait_for(project(small, stop), 60)
+
+
+@pytest.mark.parametrize(("projection", "topic", "advice"), [
+    ("raw", "events_topic", "from a copy"), ("state", "changes_topic", "another FIELD_GENERATION")])  # fmt: skip
+@pytest.mark.parametrize("applied", [-1, 2])
+async def test_lost_records_are_no_line_in_a_log_only(
+    small: Settings, projection: str, topic: str, advice: str, applied: int
+) -> None:
+    """Their rows would be missing for ever, also for one that has applied nothing yet."""
+    async with log_of(small) as log, database(small.database_url) as pool:
+        for seed in range(2):
+            await log.say(lively(seed, 30))
+            await log.checkpoint()
+        async with pool.connection() as connection:
+            positions = Positions(projection, small.generation)
+            for partition in range(small.partitions):
+                await positions.load(connection, partition)
+                await positions.advance(connection, partition, -1, Position(applied, applied))
+        admin = AIOKafkaAdminClient(bootstrap_servers=small.kafka_brokers)
+        await admin.start()
+        try:
+            place = TopicPartition(getattr(small, topic), min(log.ends))
+            await admin.delete_records({place: RecordsToDelete(before_offset=4)})
+        finally:
+            await admin.close()
+        with pytest.raises(ProjectionError, match=f"{projection} needs records {applied + 1}..3 .*{advice}") as failed:
+            await asyncio.wait_for(project(small, asyncio.Event()), 60)
+        assert failed.value.exit_code == 8
 
 
 @pytest.mark.parametrize("role", ["projector", "publisher"])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -12,7 +16,8 @@ import pytest
 from deploy import cli, live, observe, positions
 from deploy.commands import publishing, reading, status, waiting
 from deploy.positions import Behind
-from streams.changes import load_view
+from streams.changelog import ChangelogFollower
+from streams.changes import load_view, record_position
 from streams.errors import InputError, PartUnavailable
 from streams.events import Event
 from streams.fold.digest import digest
@@ -83,6 +88,103 @@ def test_moments() -> None:
     for text in ("yesterday", "2023-11-14T22:13:20"):
         with pytest.raises(InputError, match="--at"):
             reading.moment(text)
+
+
+class Changelog(ChangelogFollower):
+    """A follower of one partition that gets one record at each poll; ``end`` is where the changelog ended at first."""
+
+    def __init__(self, records: Sequence[tuple[bytes, bytes]], end: int) -> None:
+        super().__init__(Settings())
+        self.rest, self.left = list(records), end
+
+    def caught_up(self) -> bool:
+        return self.left <= 0
+
+    async def poll(self, timeout_ms: int = 500) -> set[tuple[int, int]]:
+        changed: set[tuple[int, int]] = set()
+        self.left -= 1
+        if self.rest:
+            key, value = self.rest.pop(0)
+            self._take(SimpleNamespace(key=key, value=value, timestamp=0), changed)
+        else:
+            await asyncio.sleep(0.01)
+        return changed
+
+
+@pytest.fixture(scope="module")
+def written() -> list[list[tuple[bytes, bytes]]]:
+    """Three checkpoints of a partition, each with several shards."""
+    fold = PartitionFold(0, 4, DEFAULT_RULES)
+    events = [item.event for item in items(Fleet(devices=20, rate=100, seed=2, start=START), 30)]
+    out = []
+    for offset in range(3):
+        fold.fold(offset, [event for event in events[offset * 1000 : (offset + 1) * 1000] if isinstance(event, Event)])
+        out.append(fold.checkpoint("1-00000000").records)
+    assert all(len(records) > 2 for records in out)
+    return out
+
+
+async def test_a_checkpoint_under_way_is_read_to_its_end(written: list[list[tuple[bytes, bytes]]]) -> None:
+    first, second, third = written
+    records = first + second + third[:-1]
+    for end in range(len(first) + len(second)):
+        # the end as of the start may be anywhere; the third checkpoint is never finished
+        follower = Changelog(records, end)
+        picture = await follower.consistent(20)
+        want = {} if end == 0 else {0: 0} if end <= len(first) else {0: 1}
+        assert picture.positions == want
+        assert {record_position(value) for value in picture.values.values()} <= {*range(want.get(0, -1) + 1)}
+        reference = {key: value for key, value in [*first, *(second if want == {0: 1} else [])]}
+        parsed = {parse_key(key)[:2]: value for key, value in reference.items() if parse_key(key)[1] is not None}
+        assert picture.values == ({} if end == 0 else parsed)
+
+
+async def test_a_checkpoint_that_is_never_finished_is_an_error_that_says_so(
+    written: list[list[tuple[bytes, bytes]]],
+) -> None:
+    first, second, _ = written
+    records = first + second[:-1]
+    with pytest.raises(PartUnavailable, match=r"checkpoint of partition 0 .* not finished"):
+        await Changelog(records, len(records)).consistent(0.1)
+    follower = Changelog(first + second[:1], len(first) + 1)
+    with pytest.raises(PartUnavailable):
+        await follower.consistent(0.1)
+    assert follower.positions == {0: 0}
+    assert 1 in {record_position(value) for value in follower.values.values()}, "values alone would be torn"
+
+
+async def test_shards_of_a_dead_worker_wait_until_its_successor_is_as_far(
+    written: list[list[tuple[bytes, bytes]]],
+) -> None:
+    first, second, third = written
+    dead, successor = third[:-1], [(key.replace(b"/1-", b"/2-"), value) for key, value in second + third]
+    records = first + dead + successor[: len(second)]
+    with pytest.raises(PartUnavailable, match="not finished"):
+        await Changelog(records, len(records)).consistent(0.1)
+    picture = await Changelog(first + dead + successor, len(records)).consistent(20)
+    assert picture.positions == {0: 2}
+    assert picture.values == {parse_key(key)[:2]: value for key, value in first[:-1] + second[:-1] + third[:-1]}
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "value", "cell"),
+    [
+        ("rooms", "last", 1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+        ("entanglements", "last", 1_700_000_000, "2023-11-14T22:13:20.000Z"),
+        ("entanglements", "established", 1_700_000_000, "2023-11-14T22:13:20.000Z"),
+        ("rooms", "present", 1_700, "1700"),
+    ],
+)
+def test_times_read_as_times(table: str, name: str, value: int, cell: str) -> None:
+    assert reading._cell(table, name, value) == cell
+
+
+def test_a_killed_process_is_called_so() -> None:
+    roles = [observe.Role("worker", 7, False, 0.0), observe.Role("publisher", 8, False, 0.0, exit_code=3)]
+    empty = observe.Status("h", "live", "1-0", [], None, roles, {}, [], observe.Counts(), None)
+    text = "\n".join(status.lines(empty))
+    assert "DOWN (killed)" in text
+    assert "DOWN (exit 3)" in text
 
 
 def test_digest_is_as_its_schema_says(values: list[bytes], capsys: pytest.CaptureFixture) -> None:
@@ -176,7 +278,10 @@ async def test_lines_come_whole_whatever_the_reads(tmp_path: Path, monkeypatch: 
 def test_what_lags_is_named_and_an_empty_partition_does_not() -> None:
     found = positions.behind("raw", {0: 9, 1: 4}, {0: 9, 1: 7, 2: -1, 3: 0})
     assert found == [Behind("raw", 1, 4, 7), Behind("raw", 3, -1, 0)]
-    assert str(found[0]) == "raw, partition 1: 3 records behind"
+    found += positions.behind("state", {}, {0: 1})
+    assert positions.told(found) == [
+        "raw: 4 records behind (partition 1: 3, 3: 1)", "state: 2 records behind (partition 0: 2)",
+    ]  # fmt: skip
     assert positions.vector(b'{"0": 41, "1": -1}') == {0: 41, 1: -1}
 
 
@@ -194,41 +299,81 @@ class Log:
         return {0: self.at}
 
 
+async def wait(log: Log, timeout_s: float) -> list[str]:
+    return await waiting._until_reached(Settings(), log, await log.ends(), time.monotonic() + timeout_s)
+
+
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[int, int]]:
     """What the database and Redis have; both are behind at first."""
     at: dict[str, dict[int, int]] = {"raw": {0: 2}, "state": {0: 2}, "states": {0: 2}, "redis": {0: 2}}
     monkeypatch.setattr(waiting, "PAUSE_S", 0.001)
-    monkeypatch.setattr(positions, "of_database", lambda _: {name: at[name] for name in at if name != "redis"})
-    monkeypatch.setattr(positions, "of_redis", lambda _: at["redis"])
+    monkeypatch.setattr(positions, "of_database", lambda *_: {name: at[name] for name in at if name != "redis"})
+    monkeypatch.setattr(positions, "of_redis", lambda *_: at["redis"])
     return at
 
 
 async def test_wait_ends_when_all_have_the_end_as_it_was(stores: dict[str, dict[int, int]]) -> None:
-    assert await waiting._until_reached(Settings(), Log(2), 20) == []
+    assert await wait(Log(2), 20) == []
 
 
 @pytest.mark.parametrize("name", ["raw", "state", "states", "redis"])
 async def test_wait_names_each_that_lags(stores: dict[str, dict[int, int]], name: str) -> None:
     stores[name] = {0: 1}
-    assert await waiting._until_reached(Settings(), Log(2), 0.2) == [f"{name}, partition 0: 1 records behind"]
+    assert await wait(Log(2), 0.2) == [f"{name}: 1 records behind (partition 0: 1)"]
     stores[name] = {}
-    assert await waiting._until_reached(Settings(), Log(2), 0.2) == [f"{name}, partition 0: 3 records behind"]
+    assert await wait(Log(2), 0.2) == [f"{name}: 3 records behind (partition 0: 3)"]
 
 
 async def test_wait_names_a_part_that_does_not_answer(
     stores: dict[str, dict[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Settings) -> dict[int, int]:
+    def refuse(*_: object) -> dict[int, int]:
         raise PartUnavailable("Redis", "connection refused")
 
     monkeypatch.setattr(positions, "of_redis", refuse)
-    assert await waiting._until_reached(Settings(), Log(2), 0.2) == ["Redis does not answer: connection refused"]
+    assert await wait(Log(2), 0.2) == ["Redis does not answer: connection refused"]
 
 
 async def test_wait_names_the_worker(stores: dict[str, dict[int, int]]) -> None:
-    found = await waiting._until_reached(Settings(), Log(10**9), 0.05)
-    assert {line.partition(",")[0] for line in found} == {"worker", *stores}
+    found = await wait(Log(10**9), 0.05)
+    assert {line.partition(":")[0] for line in found} == {"worker", *stores}
+
+
+async def test_wait_gives_no_part_longer_than_the_deadline(
+    stores: dict[str, dict[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(Log):
+        async def worker(self) -> dict[int, int]:
+            await asyncio.sleep(1000)
+            raise AssertionError("it was waited for")
+
+    given: list[float] = []
+    monkeypatch.setattr(waiting, "LOOK_S", 0.01)
+    monkeypatch.setattr(positions, "of_redis", lambda _, timeout_s: given.append(timeout_s) or {0: 2})
+    assert await wait(Silent(2), 0.2) == ["Kafka does not answer in time"]
+    assert max(given) <= 0.2
+
+
+@pytest.mark.parametrize("timeout", ["0", "5"])
+def test_wait_without_the_log_says_so_and_ends_with_1(
+    timeout: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FIELD_HOME", str(tmp_path))
+    monkeypatch.setenv("KAFKA_BROKERS", "127.0.0.1:1")
+    assert cli.main(["wait", "--timeout", timeout]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the log cannot be asked for its end: Kafka (127.0.0.1:1) does not answer" in line
+
+
+@pytest.mark.parametrize("text", ["nan", "-1", "-inf"])
+def test_wait_refuses_an_impossible_timeout(text: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["wait", f"--timeout={text}"])
+    assert ended.value.code == 2
+    assert "must be 0 or more seconds" in capsys.readouterr().err
+    with pytest.raises(argparse.ArgumentTypeError):
+        waiting._seconds(text)
 
 
 def test_rate_between_two_looks() -> None:

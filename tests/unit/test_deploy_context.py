@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import context
+from deploy import bringup, context, processes
+from deploy.processes import Process
 from streams.errors import SettingError
 
 
@@ -25,6 +26,41 @@ def test_the_environment_wins_over_what_is_remembered(tmp_path: Path) -> None:
 def test_only_the_owner_reads_it(tmp_path: Path) -> None:
     context.remember(tmp_path / "new", {"DATABASE_URL": "postgresql://u:secret@h/d"})
     assert stat.S_IMODE((tmp_path / "new" / "env.json").stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What would have been sent to a supervisor."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(bringup.os, "kill", lambda pid, number: sent.append((pid, number)))
+    return sent
+
+
+def test_up_again_revives_what_stays_down_with_the_new_settings(tmp_path: Path, signals: list) -> None:
+    running, said = Process("supervisor", 77, 0.0), []
+    context.remember(tmp_path, {"REDIS_PORT": "2222", "FIELD_WORKER_METRICS_PORT": "3"})
+    here = {"FIELD_HOME": str(tmp_path), "FIELD_FLOOD_SHARE": "2", "REDIS_PORT": "2222"}
+    here["FIELD_WORKER_METRICS_PORT"] = "0"
+    bringup.revive(running, here, said.append)
+    assert signals == []
+    assert "FIELD_FLOOD_SHARE" in said.pop()
+    processes.write(tmp_path, Process("worker", 78, 0.0, exit_code=3, advice="look"))
+    processes.write(tmp_path, Process("projector", 79, 0.0))
+    bringup.revive(running, here, said.append)
+    assert signals == [(77, bringup.REVIVE)]
+    assert said == ["starting again: worker"]
+    assert [process.role for process in processes.read_all(tmp_path)] == ["projector"]
+    assert context.load({"FIELD_HOME": str(tmp_path)}).flood_share == 2
+    assert context.load({"FIELD_HOME": str(tmp_path)}).worker_metrics_port == 3
+
+
+@pytest.mark.parametrize("name", ["FIELD_GENERATION", "FIELD_RULE_SEATS", "REDIS_PORT", "FIELD_SHARDS"])
+def test_up_again_refuses_what_all_must_agree_on(tmp_path: Path, signals: list, name: str) -> None:
+    processes.write(tmp_path, Process("worker", 78, 0.0, exit_code=3))
+    with pytest.raises(bringup.Running, match=name):
+        bringup.revive(Process("supervisor", 77, 0.0), {"FIELD_HOME": str(tmp_path), name: "21"}, print)
+    assert signals == []
+    assert not (tmp_path / "env.json").exists()
 
 
 def test_a_spoiled_file_is_named_and_unknown_names_are_passed_over(tmp_path: Path) -> None:

@@ -59,6 +59,16 @@ def test_what_was_asked_for_is_never_moved(tmp_path: Path, busy: set[int]) -> No
     assert context.load({"FIELD_HOME": str(tmp_path)}).partitions == 6, "later commands know it too"
 
 
+def test_the_next_start_keeps_the_places_and_nothing_else(tmp_path: Path, busy: set[int]) -> None:
+    places = {"REDIS_PORT": "7777", "REDIS_PASSWORD": "hush", "FIELD_WORKER_METRICS_PORT": "7778"}
+    rest = {"FIELD_FLOOD_SHARE": "2", "FIELD_GENERATION": "next", "FIELD_RULE_SEATS": "2", "FIELD_PARTITIONS": "6"}
+    first, _ = choose(tmp_path, **places, **rest)
+    assert rest.items() <= first.items(), "commands of the running stack need them"
+    second, _ = choose(tmp_path)
+    assert places.items() <= second.items()
+    assert not rest.keys() & second.keys()
+
+
 def test_parts_of_others_are_used_where_they_are(tmp_path: Path, busy: set[int]) -> None:
     busy |= {9092, 5432, 6379}
     found, _ = choose(tmp_path, FIELD_PARTS="none")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streams.events import OPTS, Event
-from streams.publish import BATCH_EVENTS, WIRES, pack, pack_line
+from streams.publish import BATCH_EVENTS, WIRES, LogPublisher, pack, pack_line
+from streams.settings import Settings
 from streams.simulate import Fleet, items
 from streams.table import partition_of
 from streams.validate import read_record
@@ -79,3 +80,13 @@ def test_a_mixed_array_is_split_and_its_bad_one_kept(fleet: list[Event]) -> None
     for record in good:
         assert {partition_of(event.key, PARTITIONS) for event in read(record)} == {record.partition}
     assert sum(record.events for record in records) == len(events) + 1
+
+
+async def test_lines_are_judged_by_the_limits_of_the_settings(fleet: list[Event]) -> None:
+    line = encode_event(next(event for event in fleet if event.type == "BREATH"))
+    found = []
+    for size in (len(line), len(line) - 1):
+        publisher = LogPublisher(Settings(event_bytes_max=size))
+        await publisher.publish_line(line)
+        found.append(publisher.invalid)
+    assert found == [0, 1]

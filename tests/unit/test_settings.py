@@ -2,6 +2,7 @@
 
 import pytest
 
+from projections import migrate
 from streams import settings
 from streams.errors import SettingError
 
@@ -20,12 +21,57 @@ from streams.errors import SettingError
         ({"FIELD_RULE_SLOT_MS": "0"}, "FIELD_RULE_SLOT_MS"),
         ({"FIELD_RULE_SEATZ": "2"}, "FIELD_RULE_SEATZ"),
         ({"FIELD_RULE_SEQUENCE_WINDOW": "65"}, "FIELD_RULE_SEQUENCE_WINDOW"),
+        ({"FIELD_EVENTS_TOPIC": ""}, "FIELD_EVENTS_TOPIC"),
+        ({"FIELD_EVENTS_TOPIC": "field events"}, "FIELD_EVENTS_TOPIC"),
+        ({"FIELD_CHANGES_TOPIC": "x" * 201}, "FIELD_CHANGES_TOPIC"),
+        ({"FIELD_CHANGES_TOPIC": ".."}, "FIELD_CHANGES_TOPIC"),
+        ({"FIELD_REJECTED_TOPIC": "größe"}, "FIELD_REJECTED_TOPIC"),
+        ({"FIELD_REJECTED_TOPIC": "field.events"}, "FIELD_REJECTED_TOPIC"),
+        ({"REDIS_HOST": ""}, "REDIS_HOST"),
+        ({"KAFKA_BROKERS": "h:0"}, "KAFKA_BROKERS"),
+        ({"KAFKA_BROKERS": "h:1,h:65536"}, "KAFKA_BROKERS"),
+        ({"KAFKA_BROKERS": "h:²"}, "KAFKA_BROKERS"),
+        ({"DATABASE_URL": "postgresql://h:notaport/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://h:70000/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://h:0/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://[h/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql:///x"}, "DATABASE_URL"),
+        ({"FIELD_GENERATION": ""}, "FIELD_GENERATION"),
+        ({"FIELD_GENERATION": "größe"}, "FIELD_GENERATION"),
+        ({"FIELD_GENERATION": "live\n"}, "FIELD_GENERATION"),
+        ({"FIELD_GENERATION": "x" * 65}, "FIELD_GENERATION"),
+        ({"FIELD_PARTITIONS": "10001"}, "FIELD_PARTITIONS"),
+        ({"FIELD_SHARDS": "65537"}, "FIELD_SHARDS"),
+        ({"FIELD_DEPTH_MAX": "101"}, "FIELD_DEPTH_MAX"),
+        ({"FIELD_EVENT_BYTES_MAX": "1000001"}, "FIELD_EVENT_BYTES_MAX"),
+        ({"FIELD_RETENTION_DAYS": "6"}, "FIELD_RETENTION_DAYS"),
+        ({"FIELD_SESSION_TIMEOUT_S": "5"}, "FIELD_SESSION_TIMEOUT_S"),
+        ({"FIELD_PUBLISHER_METRICS_PORT": "9101"}, "FIELD_PUBLISHER_METRICS_PORT"),
     ],
 )
 def test_bad_settings_are_named(environ: dict[str, str], named: str) -> None:
     with pytest.raises(SettingError, match=named) as caught:
         settings.read(environ)
     assert caught.value.name == named
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"FIELD_RETENTION_DAYS": "7"},
+        {"FIELD_RETENTION_DAYS": "0"},
+        {"FIELD_WORKER_METRICS_PORT": "0", "FIELD_PROJECTOR_METRICS_PORT": "0", "FIELD_PUBLISHER_METRICS_PORT": "0"},
+        {"KAFKA_BROKERS": "a:1, b:65535"},
+        {"DATABASE_URL": "postgres://h/x"},
+        {"FIELD_GENERATION": "x" * 64, "FIELD_EVENTS_TOPIC": "A-z_0.9", "FIELD_SESSION_TIMEOUT_S": "6"},
+    ],
+)
+def test_possible_settings_pass(environ: dict[str, str]) -> None:
+    settings.read(environ)
+
+
+def test_the_shortest_retention_is_that_of_the_migrations() -> None:
+    assert settings.RETENTION_DAYS_MIN == migrate.RETENTION_DAYS_MIN
 
 
 def test_what_is_not_ours_is_left_alone() -> None:

@@ -68,6 +68,29 @@ async def test_what_a_restart_cannot_mend_stays_down(tmp_path: Path, code: int) 
     await keeper.stop()
 
 
+async def test_what_stays_down_is_revived_when_asked(tmp_path: Path) -> None:
+    said: list[str] = []
+    words = child(f"sys.exit(3) if not os.path.exists({str(tmp_path / 'mended')!r}) else time.sleep(100)")
+    keeper = Supervisor(tmp_path, {"worker": words, "publisher": child("time.sleep(100)")}, os.environ, said.append)
+    await keeper.start()
+    await until(lambda: said and running(tmp_path, "publisher"))
+    other = running(tmp_path, "publisher")
+    (tmp_path / "mended").touch()
+    keeper.revive()
+    await until(lambda: running(tmp_path, "worker"))
+    assert running(tmp_path, "publisher") == other, "what runs is left alone"
+    await keeper.stop()
+    assert processes.read_all(tmp_path) == []
+
+
+def test_the_advice_about_a_flood_leads_somewhere() -> None:
+    readme = (Path(supervisor.__file__).parent.parent / "README.md").read_text()
+    for word in ("field.rejected", "FIELD_FLOOD_SHARE=2 field up"):
+        assert word in supervisor.ADVICE[3]
+        assert word in readme
+    assert "AIOKafkaConsumer" in readme
+
+
 async def test_other_codes_are_tried_again(tmp_path: Path) -> None:
     said: list[str] = []
     keeper = Supervisor(tmp_path, {"projector": child("sys.exit(8)")}, os.environ, said.append)
