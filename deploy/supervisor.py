@@ -1,7 +1,7 @@
 """Starts the processes, restarts what crashes, and says what to do where a restart would not help.
 
-Exit codes 2, 3 and 4 (a bad setting, a flood of bad records, another fold version) come back at once however
-often one tries: such a process stays down, and its process file says why.
+Some exit codes (a bad setting, a flood of bad records, another fold version, another log or schema) come back at
+once however often one tries: such a process stays down, and its process file says why.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ ADVICE: Final = {
     '"Read", shows how to look into it): mend the publisher, then `field up`; or let them pass with '
     "`FIELD_FLOOD_SHARE=2 field up`",
     4: "the state was written by another version of the fold: replay into a new generation instead of mixing the two",
+    8: "the projection cannot go on from where it is: the last line of its log says why and what to do",
+    9: "the database was made by another version of the schema: run that version, or take another database",
 }
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STEADY_S: Final = 60.0

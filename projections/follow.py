@@ -134,8 +134,18 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             for place, records in found.items():
                 self._busy[place] = asyncio.create_task(self._project(place, records))
 
+    def _check_partitions(self) -> None:
+        """With another number every key would seem to stand on the wrong partition, and be passed over."""
+        found = len(self._consumer.partitions_for_topic(self._projection.topic) or ())
+        if found and found != self._settings.partitions:
+            raise ProjectionError(
+                f"{self._projection.topic} has {found} partitions, FIELD_PARTITIONS says {self._settings.partitions}: "
+                f"set it to {found}"
+            )
+
     async def _load(self, place: TopicPartition) -> bool:
         """Seek to behind the stored position; False when PostgreSQL does not answer."""
+        self._check_partitions()
         try:
             async with self._pool.connection() as connection:
                 position = await self._positions.load(connection, place.partition)

@@ -88,11 +88,12 @@ class Statements(msgspec.Struct):
     shards_store: list[dict[str, Any]]
 
 
-def state_rows(changes: Iterable[Changes], stored: Mapping[int, int]) -> Statements:
+def state_rows(changes: Iterable[Changes], stored: Mapping[int, tuple[int, int]]) -> Statements:
     """Changes of one partition, in log order, as the rows that they leave behind.
 
-    ``stored``: position by shard that the database has; changes with a lower one are ignored, so a late
-    writer wins nothing. Of several changes of one row the last counts.
+    ``stored``: (position, writer's generation) by shard that the database has. Changes with a lower position are
+    ignored, and those of a lower generation that are not full: a late writer wins nothing, and nobody after it would
+    take its rows back. Of several changes of one row the last counts.
     """
     positions: dict[int, Changes] = {}
     full: dict[int, Changes] = {}
@@ -100,7 +101,8 @@ def state_rows(changes: Iterable[Changes], stored: Mapping[int, int]) -> Stateme
     pairs: dict[tuple[str, str, str], dict[str, Any]] = {}
     for change in changes:
         before = positions.get(change.shard)
-        if change.position < (stored.get(change.shard, -1) if before is None else before.position):
+        known = stored.get(change.shard, (-1, -1)) if before is None else (before.position, before.generation)
+        if change.position < known[0] or (change.generation < known[1] and not change.full):
             continue
         positions[change.shard] = change
         if change.full:

@@ -62,7 +62,9 @@ class State:
         if not changes:
             return 0
         cursor = await connection.execute(query("shards_load"), (partition,))
-        stored = {shard: position for shard, position in await cursor.fetchall()}
+        stored = {
+            shard: (position, int(writer.partition("-")[0])) for shard, position, writer in await cursor.fetchall()
+        }
         statements = state_rows(changes, stored)
         written = 0
         if statements.sessions_upsert:  # a toggle sees these rows, or these rows see the toggle

@@ -96,7 +96,7 @@ WHERE projection = %(projection)s AND generation = %(generation)s AND partition 
   AND log_offset = %(expected)s
 
 -- name: shards_load
-SELECT shard, position FROM shard_positions WHERE partition = %s
+SELECT shard, position, writer FROM shard_positions WHERE partition = %s
 
 -- name: shards_store
 INSERT INTO shard_positions AS s (partition, shard, position, writer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from projections.rows import Statements, state_rows
 from streams.changes import Changes, PairRow, SessionRow
 
@@ -53,10 +55,18 @@ def test_a_removed_row_may_come_back() -> None:
 
 def test_a_late_writer_wins_nothing() -> None:
     late = change(3, pairs=[pair("ana", "bea", 1)])
-    assert shape(state_rows([late], {0: 4})) == {}
+    assert shape(state_rows([late], {0: (4, 1)})) == {}
     assert shape(state_rows([change(7), late], {})) == {}
-    assert shape(state_rows([late], {0: 3})) == {"pairs_upsert": [("ana-bea", 3)]}
-    assert shape(state_rows([late], {1: 99})) == {"pairs_upsert": [("ana-bea", 3)]}
+    assert shape(state_rows([late], {0: (3, 1)})) == {"pairs_upsert": [("ana-bea", 3)]}
+    assert shape(state_rows([late], {1: (99, 9)})) == {"pairs_upsert": [("ana-bea", 3)]}
+
+
+def test_a_writer_of_an_earlier_generation_is_heard_only_with_all_its_rows() -> None:
+    """What it shows beyond the end of the log that its successor saw, nobody would take back."""
+    late = change(5, pairs=[pair("ana", "bea", 1)])
+    assert shape(state_rows([late], {0: (3, 2)})) == {}
+    whole = msgspec.structs.replace(late, full=True)
+    assert shape(state_rows([whole], {0: (3, 2)})) == {"pairs_upsert": [("ana-bea", 5)]}
 
 
 def test_a_full_picture_replaces_its_shard_but_not_final_sessions() -> None:

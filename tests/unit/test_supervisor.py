@@ -93,7 +93,7 @@ def test_the_advice_about_a_flood_leads_somewhere() -> None:
 
 async def test_other_codes_are_tried_again(tmp_path: Path) -> None:
     said: list[str] = []
-    keeper = Supervisor(tmp_path, {"projector": child("sys.exit(8)")}, os.environ, said.append)
+    keeper = Supervisor(tmp_path, {"projector": child("sys.exit(7)")}, os.environ, said.append)
     await keeper.start()
     await until(lambda: len(said) >= 4)
     await keeper.stop()
