@@ -181,7 +181,7 @@ def _wrong_frames() -> list[Bad]:
         Bad("bad_checksum.bin", bytes(flipped), "bad_checksum"),
         Bad("bad_frame_cut.bin", whole[:-1], "bad_frame"),
         Bad("bad_frame_magic.bin", b"\xf1", "bad_frame"),
-        Bad("bad_frame_rows.bin", _sealed(whole, rows=99_999), "bad_frame"),
+        Bad("bad_frame_rows.bin", _sealed(whole, rows=9_999), "bad_frame"),
         Bad("bad_frame_code.bin", pack(frame._replace(names=[])), "bad_frame"),
         Bad("too_large_frame.bin", _sealed(whole, rows=2**32 - 1), "too_large"),
         Bad("unknown_version_frame.bin", _sealed(whole, version=2), "unknown_version"),
