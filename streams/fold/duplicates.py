@@ -47,7 +47,10 @@ def admit(windows: dict[str, Window], device: str, epoch: int, seq: int, size: i
         windows[device] = Window(epoch, seq, 1)
         return
     ahead = seq - window.high
-    if ahead > 0:
+    if ahead == 1:  # nearly always
+        window.high = seq
+        window.seen = (window.seen << 1 | 1) & ((1 << size) - 1)
+    elif ahead > 0:
         window.high = seq
         window.seen = 1 if ahead >= size else (window.seen << ahead | 1) & ((1 << size) - 1)
     else:

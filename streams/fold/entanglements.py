@@ -95,6 +95,8 @@ class Bonds:
 
     def prune(self, floor_ms: int, rules: Rules) -> None:
         """Drop what no later event (none is before ``floor_ms``) can still build on; sort the rest."""
+        if not self.gestures and not self.pairs:
+            return
         second = floor_ms // 1000
         self.gestures = {
             kind: made for kind, made in sorted(self.gestures.items()) if made and made[-1][0] >= second - 1
