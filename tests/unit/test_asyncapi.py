@@ -78,7 +78,7 @@ def test_topics_and_their_configuration_are_those_that_are_created():
 def test_every_event_schema_is_a_message_and_stands_in_a_batch():
     published = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("events/*/*.json")}
     assert {ref for ref in references(MESSAGES) if ref.startswith("events/")} == published
-    batch = MESSAGES["batch"]["payload"]
+    batch = MESSAGES["batch"]["payload"]["schema"]
     assert set(references(batch)) == published
     assert batch["maxItems"] == RECORD_EVENTS_MAX
     assert {one["$ref"].rsplit("/", 1)[1] for one in DOCUMENT["channels"]["events"]["messages"].values()} == (
@@ -91,7 +91,7 @@ def test_a_batch_of_all_examples_is_valid():
         (path.relative_to(ROOT).as_posix(), json.loads(path.read_bytes())) for path in ROOT.glob("events/*/*.json")
     ]
     registry: Any = Registry().with_resources([(name, Resource.from_contents(one)) for name, one in pairs])
-    validator = Draft202012Validator(MESSAGES["batch"]["payload"], registry=registry)
+    validator = Draft202012Validator(MESSAGES["batch"]["payload"]["schema"], registry=registry)
     validator.validate([one for examples in EXAMPLES.values() for one in examples])
     assert not validator.is_valid([])
 
