@@ -144,3 +144,16 @@ def test_the_first_rows_of_every_shard_are_full() -> None:
 def test_a_record_of_another_format_is_named() -> None:
     with pytest.raises(FoldVersionError, match="not of this version"):
         changes.record_position(b"\x92\xa31-0\x00")
+
+
+def test_a_gesture_of_before_opting_out_is_echoed_by_nobody() -> None:
+    story = [
+        say("ana", "BLOOM", 0, room="hall"),
+        say("ana", "OPT_OUT", 0.2),
+        say("ana", "OPT_IN", 0.4),
+        say("ana", "ENTER", 0.5, room="hall"),
+        say("ben", "BLOOM", 0.8, room="hall"),
+    ]
+    assert tables(values(fold(story).checkpoint("1-a")))["entanglements"] == []
+    never_out = [event for event in story if not event.type.startswith("OPT")]
+    assert len(tables(values(fold(never_out).checkpoint("1-a")))["entanglements"]) == 1
