@@ -11,10 +11,11 @@ from projections.follow import Batch
 from projections.positions import Connection
 from projections.queries import query
 from projections.rows import RAW_TYPES, RawRow, raw_row
-from streams.events import OPTS, Event
+from streams.entry import read_entry
+from streams.events import OPTS
 from streams.settings import Settings
 from streams.table import partition_of
-from streams.validate import Limits, read_record, received_at
+from streams.validate import Limits
 
 NAME: Final = "raw"
 LOCK: Final = 0x6F7074  # "opt": rows and toggles of several processes in turn
@@ -69,17 +70,16 @@ class Raw:
         return inserted
 
     def _read(self, partition: int, record: ConsumerRecord[bytes, bytes], rows: list[RawRow]) -> None:
-        headers = dict(record.headers)
-        received = received_at(headers.get("received"), record.timestamp)
-        content_type = headers.get("content-type")
-        for index, event in enumerate(read_record(record.value, received, self._limits, content_type)):
-            if isinstance(event, Event) and partition_of(event.key, self._partitions) == partition:
-                rows.append(
-                    raw_row(
-                        event, self._weights,
-                        received=received, partition=partition, offset=record.offset, index=index,
-                    )
-                )  # fmt: skip
+        entry = read_entry(record, partition, self._partitions, self._limits)
+        for event, index in zip(entry.events, entry.indexes, strict=True):
+            if event.type in OPTS and partition_of(event.key, self._partitions) != partition:
+                continue  # it has a copy in every partition, and is one row
+            rows.append(
+                raw_row(
+                    event, self._weights,
+                    received=entry.received_ms, partition=partition, offset=record.offset, index=index,
+                )
+            )  # fmt: skip
 
 
 async def configure(connection: Connection) -> None:

@@ -8,6 +8,7 @@ FieldError                  exit_code, and a line that a person can act on
     FloodError              half of the recent records are bad
     DeliveryError           a write to the log was not acknowledged
     StalledError            the worker makes no progress
+    HistoryError            records of the log are neither in Kafka nor in an archive
   WireError                 bytes that are not events (reason, detail)
   PartUnavailable           Kafka, PostgreSQL or Redis does not answer
   ProjectionError           a projection cannot go on from where it is
@@ -72,6 +73,12 @@ class StalledError(LogError):
     """Lag grows, nothing is folded and nothing is committed."""
 
     exit_code = 6
+
+
+class HistoryError(LogError):
+    """Records that have to be read again are no longer anywhere."""
+
+    exit_code = 11
 
 
 class WireError(FieldError):

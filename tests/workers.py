@@ -16,13 +16,11 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.changelog import ChangelogFollower
-from streams.events import OPTS, Event
+from streams.entry import read_entry
 from streams.fold.digest import digest
 from streams.fold.partition import PartitionFold
 from streams.settings import Settings, exports
-from streams.table import partition_of
 from streams.topics import app_id
-from streams.validate import read_record
 
 LIMIT_S = 90.0
 """A bound on hanging, never a performance check."""
@@ -180,15 +178,7 @@ async def expected(settings: Settings) -> dict[str, str]:
     """The digest of the log as it is: each record once, in order, by the pure fold alone."""
     folds = {number: PartitionFold(number, settings.shards, settings.rules) for number in range(settings.partitions)}
     for record in await read_topic(settings, settings.events_topic):
-        headers = dict(record.headers)
-        received = min(int(headers.get("received", b"%d" % record.timestamp)), record.timestamp)
-        events = [
-            item
-            for item in read_record(record.value, received, content_type=headers.get("content-type"))
-            if isinstance(item, Event)
-            and (item.type in OPTS or partition_of(item.key, settings.partitions) == record.partition)
-        ]
-        folds[record.partition].fold(record.offset, events)
+        folds[record.partition].fold(record.offset, read_entry(record, record.partition, settings.partitions).events)
     values = [value for fold in folds.values() for key, value in fold.checkpoint("1-reference").records[:-1]]
     return digest(values, settings.rules)
 

@@ -15,6 +15,7 @@ PURE = (
     "streams.validate",
     "streams.changes",
     "streams.table",
+    "streams.entry",
     "projections.rows",
 )
 """Beside all of ``streams.fold``. What a pure module imports of the project is held to the same rules."""
@@ -29,7 +30,18 @@ FORBIDDEN_CALLS = frozenset(("open", "input", "print", "hash", "id", "exec", "ev
 """``hash`` and ``id`` differ from process to process."""
 STREAMS_FOR_PROJECTIONS = frozenset(
     f"streams.{name}"
-    for name in ("changes", "events", "settings", "errors", "metrics", "changelog", "validate", "wire", "table")
+    for name in (
+        "changes",
+        "events",
+        "settings",
+        "errors",
+        "metrics",
+        "changelog",
+        "validate",
+        "wire",
+        "table",
+        "entry",
+    )
 )
 
 

@@ -1,0 +1,98 @@
+"""The log from a position to a position, for whoever folds it again: entries of one partition, in order.
+
+``History`` is what a replay reads; where the records lie (Kafka, an archive, both in one) does not show in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.entry import Entry, read_entry
+from streams.errors import HistoryError, PartUnavailable
+from streams.settings import Settings
+from streams.validate import Limits
+
+POLL_MS: Final = 500
+FETCH_BYTES: Final = 4 * 1024 * 1024
+
+
+class History(Protocol):
+    """Entries of the events topic."""
+
+    async def bounds(self) -> Mapping[int, tuple[int, int]]:
+        """(first offset that is there, offset after the last) by partition."""
+
+    def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+        """Entries with start <= offset < end, some at a time.
+
+        Raises HistoryError when records from ``start`` on are no longer there.
+        """
+
+
+class KafkaHistory:
+    """The topic itself. One consumer, without a group: partitions are read one after the other."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
+        self._consumer: Any = None
+
+    async def __aenter__(self) -> KafkaHistory:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_brokers,
+            client_id="field-history",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )
+        try:
+            await self._consumer.start()
+        except KafkaError as error:
+            await self._consumer.stop()
+            raise PartUnavailable("Kafka", f"{self._settings.kafka_brokers}: {error}") from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+
+    async def bounds(self) -> dict[int, tuple[int, int]]:
+        """As Kafka says now; raises PartUnavailable."""
+        places = [self._place(number) for number in range(self._settings.partitions)]
+        try:
+            starts = await self._consumer.beginning_offsets(places)
+            ends = await self._consumer.end_offsets(places)
+        except KafkaError as error:
+            raise PartUnavailable("Kafka", f"{self._settings.events_topic}: {error}") from error
+        return {place.partition: (starts[place], ends[place]) for place in places}
+
+    async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+        """As ``History`` says; raises PartUnavailable too."""
+        place, partitions = self._place(partition), self._settings.partitions
+        try:
+            first = (await self._consumer.beginning_offsets([place]))[place]
+            if start < min(first, end):
+                raise HistoryError(
+                    f"records {start}..{min(first, end) - 1} are no longer in Kafka: an archive that has them is "
+                    "needed (`field archive`, FIELD_ARCHIVE)",
+                    topic=place.topic, partition=partition, offset=start,
+                )  # fmt: skip
+            self._consumer.assign([place])
+            self._consumer.seek(place, start)
+            while await self._consumer.position(place) < end:
+                for records in (await self._consumer.getmany(place, timeout_ms=POLL_MS)).values():
+                    yield [
+                        read_entry(record, partition, partitions, self._limits)
+                        for record in records
+                        if record.offset < end
+                    ]
+        except KafkaError as error:
+            raise PartUnavailable("Kafka", f"{place.topic}/{partition}: {error}") from error
+
+    def _place(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._settings.events_topic, partition)
