@@ -159,7 +159,7 @@ async def test_a_position_that_somebody_moved_is_taken_over(small: Settings) -> 
     stop = asyncio.Event()
     async with (
         log_of(small) as log,
-        database(small.database_url) as pool,
+        database(small) as pool,
         running(stop, Follower(raw.Raw(small), small, pool, stop).run()),
     ):
         await log.say(lively(5, 30))
@@ -178,7 +178,7 @@ async def test_a_position_that_somebody_moved_is_taken_over(small: Settings) -> 
 
 async def test_another_log_is_refused(small: Settings) -> None:
     stop = asyncio.Event()
-    async with log_of(small), database(small.database_url) as pool:
+    async with log_of(small), database(small) as pool:
         async with pool.connection() as connection:
             positions = Positions("raw", small.generation)
             await positions.load(connection, 0)
@@ -194,7 +194,7 @@ async def test_lost_records_are_no_line_in_a_log_only(
     small: Settings, projection: str, topic: str, advice: str, applied: int
 ) -> None:
     """Their rows would be missing for ever, also for one that has applied nothing yet."""
-    async with log_of(small) as log, database(small.database_url) as pool:
+    async with log_of(small) as log, database(small) as pool:
         for seed in range(2):
             await log.say(lively(seed, 30))
             await log.checkpoint()
