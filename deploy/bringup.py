@@ -106,10 +106,21 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def supervisor(settings: Settings, fleet: Sequence[str], say: Say) -> Supervisor:
-    """A supervisor of the three processes, and of a simulated fleet where ``fleet`` has its options."""
+    """A supervisor of the processes of all generations, and of a simulated fleet where ``fleet`` has its options."""
+    commands, over = roles(settings, fleet)
+    return Supervisor(Path(settings.home), commands, environment(settings), say, over)
+
+
+def roles(settings: Settings, fleet: Sequence[str]) -> tuple[dict[str, Sequence[str]], dict[str, dict[str, str]]]:
+    """(arguments, environment beside the common one) by role: ``worker``, and ``worker@NAME`` of a generation beside."""
     commands: dict[str, Sequence[str]] = {FLEET: field_command("simulate", *fleet)} if fleet else {}
     commands |= {role: field_command(role) for role in ROLES}
-    return Supervisor(Path(settings.home), commands, environment(settings), say)
+    over: dict[str, dict[str, str]] = {}
+    for name, values in context.beside(Path(settings.home)).items():
+        for role in ROLES:
+            commands[f"{role}@{name}"] = field_command(role)
+            over[f"{role}@{name}"] = {**values, "FIELD_INSTANCE": "", **dict.fromkeys(context.METRICS_PORTS, "0")}
+    return commands, over
 
 
 def claim(home: Path) -> None:

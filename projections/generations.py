@@ -12,10 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
 import psycopg
 
 from projections.queries import query
-from streams.settings import Settings
+from streams.settings import Settings, identity
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,11 @@ ANSWER_S: Final = 3
 
 def enter(settings: Settings) -> None:
     """Make this generation known; the first one of a database becomes the current one. Raises psycopg.Error."""
-    parameters = {"generation": settings.generation, "fold_version": settings.rules.version}
+    parameters = {
+        "generation": settings.generation,
+        "fold_version": settings.rules.version,
+        "settings": msgspec.json.encode(identity(settings)).decode(),
+    }
     with psycopg.connect(settings.database_url, connect_timeout=ANSWER_S) as connection:
         connection.execute(query("generation_enter"), parameters)
         connection.execute(query("generation_claim"), parameters)

@@ -161,6 +161,24 @@ def exports(settings: Settings, *, secrets: bool) -> dict[str, str]:
     return out
 
 
+IDENTITY: Final = ("generation", "events_topic", "changes_topic", "partitions", "shards")
+
+
+def identity(settings: Settings) -> dict[str, str]:
+    """The settings that make a generation of the state what it is, rules included, by name."""
+    ours = {_name(item) for item in dataclasses.fields(Settings) if item.name in IDENTITY}
+    return {
+        name: value
+        for name, value in exports(settings, secrets=False).items()
+        if name in ours or name.startswith(RULE_PREFIX)
+    }
+
+
+def overlaid(settings: Settings, over: Mapping[str, str]) -> Settings:
+    """The settings with some others, by name; raises SettingError that names a bad one."""
+    return read({**exports(settings, secrets=True), **over})
+
+
 def page() -> str:
     """The settings page, Markdown; a test holds ``deploy/SETTINGS.md`` to it."""
     rows = ["| setting | default | reason |", "| --- | --- | --- |"]
@@ -172,6 +190,10 @@ def page() -> str:
     for item in dataclasses.fields(Rules):
         rows.append(f"| `{RULE_PREFIX}{item.name.upper()}` | `{item.default}` | {item.metadata['reason']} |")
     return "\n".join(rows) + "\n"
+
+
+def _name(item: dataclasses.Field[Any]) -> str:
+    return str(item.metadata.get("name", ""))
 
 
 def _bounds(item: dataclasses.Field[Any]) -> dict[str, Any]:

@@ -115,7 +115,14 @@ async def _supervise(
     say: Callable[[str], None] = _say if screen is None else screen.note
     keeper = bringup.supervisor(settings, fleet, say)
     await keeper.start()
-    loop.add_signal_handler(bringup.REVIVE, keeper.revive)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def revive() -> None:
+        task = asyncio.create_task(keeper.have(*bringup.roles(settings, fleet)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(bringup.REVIVE, revive)
     try:
         if screen is None:
             await stop.wait()

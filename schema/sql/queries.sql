@@ -191,9 +191,11 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
 ON CONFLICT DO NOTHING
 
 -- name: generation_enter
--- A generation that starts by itself, without a replay.
-INSERT INTO generations (name, fold_version) VALUES (%(generation)s, %(fold_version)s) ON CONFLICT (name) DO UPDATE
-SET fold_version = excluded.fold_version
+-- A generation that starts by itself, without a replay; what came from an older schema learns what it is.
+INSERT INTO generations (name, fold_version, settings)
+VALUES (%(generation)s, %(fold_version)s, %(settings)s::jsonb)
+ON CONFLICT (name) DO UPDATE
+SET fold_version = excluded.fold_version, settings = excluded.settings
 WHERE generations.fold_version = ''
 
 -- name: generation_claim
@@ -202,3 +204,46 @@ INSERT INTO current_generation (name) VALUES (%(generation)s) ON CONFLICT DO NOT
 
 -- name: generation_current
 SELECT name FROM current_generation
+
+-- name: generations
+SELECT g.name, g.settings, g.fold_version, g.stage, extract(epoch FROM g.made)::float8, g.replay, g.verdict,
+       coalesce(g.name = c.name, false), coalesce(g.name = c.previous, false)
+FROM generations g LEFT JOIN current_generation c ON true
+ORDER BY g.made, g.name
+
+-- name: generation_make
+INSERT INTO generations (name, fold_version, settings, stage, replay)
+VALUES (%(generation)s, %(fold_version)s, %(settings)s::jsonb, 'folding', %(replay)s::jsonb)
+
+-- name: generation_stage
+UPDATE generations SET stage = %(stage)s WHERE name = %(generation)s
+
+-- name: generation_verdict
+UPDATE generations SET verdict = %(verdict)s::jsonb WHERE name = %(generation)s
+
+-- name: generation_switch
+-- The one row that all readers follow; nothing happens when somebody else has switched meanwhile.
+UPDATE current_generation
+SET previous = name, name = %(to)s, since = now()
+WHERE name = %(from)s
+
+-- name: generation_drop_states
+DELETE FROM consciousness_states_all WHERE generation = %(generation)s
+
+-- name: generation_drop_sessions
+DELETE FROM room64_sessions_all WHERE generation = %(generation)s
+
+-- name: generation_drop_pairs
+DELETE FROM entanglements_all WHERE generation = %(generation)s
+
+-- name: generation_drop_shards
+DELETE FROM shard_positions_all WHERE generation = %(generation)s
+
+-- name: generation_drop_samples
+DELETE FROM resonance_samples_all WHERE generation = %(generation)s
+
+-- name: generation_drop_positions
+DELETE FROM projection_positions WHERE generation = %(generation)s AND projection <> 'raw'
+
+-- name: generation_drop
+DELETE FROM generations WHERE name = %(generation)s
