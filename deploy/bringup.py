@@ -112,7 +112,7 @@ def supervisor(settings: Settings, fleet: Sequence[str], say: Say) -> Supervisor
 
 
 def roles(settings: Settings, fleet: Sequence[str]) -> tuple[dict[str, Sequence[str]], dict[str, dict[str, str]]]:
-    """(arguments, environment beside the common one) by role: ``worker``, and ``worker@NAME`` of a generation beside."""
+    """(arguments, environment beside the common one) by role; ``worker@NAME``: of a generation beside."""
     commands: dict[str, Sequence[str]] = {FLEET: field_command("simulate", *fleet)} if fleet else {}
     commands |= {role: field_command(role) for role in ROLES}
     over: dict[str, dict[str, str]] = {}
