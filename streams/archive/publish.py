@@ -118,7 +118,7 @@ async def publish(
     ]
     shared = math.gcd(archive.partitions, partitions)
     starts = {
-        source: min((frames[to].marks.get(source, NOTHING)[0] for to in range(source % shared, partitions, shared)))
+        source: min(frames[to].marks.get(source, NOTHING)[0] for to in range(source % shared, partitions, shared))
         for source in archive.files
     }
     sent = 0
