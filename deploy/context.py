@@ -57,7 +57,7 @@ def asked(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> Settings:
-    """The settings in force, with an absolute ``home``; raises SettingError that names a bad one.
+    """The settings in force, with ``home`` and ``archive`` absolute; raises SettingError that names a bad one.
 
     A metrics port 0 in the environment means any: a command then looks where the running stack chose to be,
     a ``daemon`` takes a port of its own.
@@ -70,7 +70,8 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
         for name in METRICS_PORTS:
             if here.get(name) == "0" and name in before:
                 del here[name]
-    return replace(read({**before, **here}), home=str(home))
+    found = read({**before, **here})
+    return replace(found, home=str(home), archive=str(clone() / found.archive) if found.archive else "")
 
 
 def remember(home: Path, chosen: Mapping[str, str]) -> None:

@@ -111,6 +111,7 @@ class Settings:
     publisher_metrics_port: int = _setting(
         "FIELD_PUBLISHER_METRICS_PORT", 9103, "0: any free port", minimum=0, maximum=65_535
     )
+    archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = _setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
