@@ -117,6 +117,9 @@ def roles(settings: Settings, fleet: Sequence[str]) -> tuple[dict[str, Sequence[
     commands |= {role: field_command(role) for role in ROLES}
     over: dict[str, dict[str, str]] = {}
     for name, values in context.beside(Path(settings.home)).items():
+        if name == context.MAIN:
+            over |= dict.fromkeys(ROLES, values)
+            continue
         for role in ROLES:
             commands[f"{role}@{name}"] = field_command(role)
             over[f"{role}@{name}"] = {**values, "FIELD_INSTANCE": "", **dict.fromkeys(context.METRICS_PORTS, "0")}

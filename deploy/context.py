@@ -21,6 +21,8 @@ from streams.settings import Settings, exports, known, read
 
 ENV_FILE: Final = "env.json"
 BESIDE_FILE: Final = "generations.json"
+MAIN: Final = ""
+"""Stands in it for the processes of the settings themselves, once the generation they began with was dropped."""
 METRICS_PORTS: Final = tuple(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER"))
 
 PLACES: Final = ("KAFKA_BROKERS", "DATABASE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", *METRICS_PORTS)
@@ -64,7 +66,7 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
     """
     environ = os.environ if environ is None else environ
     home = home_of(environ)
-    before = remembered(home)
+    before = {**remembered(home), **beside(home).get(MAIN, {})}
     here = dict(environ)
     if not daemon:
         for name in METRICS_PORTS:

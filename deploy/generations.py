@@ -88,6 +88,12 @@ def followed(settings: Settings, name: str | None = None) -> Settings:
         return settings
 
 
+def stage(settings: Settings, name: str, now: str) -> None:
+    """``folding``, ``following`` or ``inspection``; raises PartUnavailable."""
+    with connected(settings) as connection:
+        connection.execute(query("generation_stage"), {"generation": name, "stage": now})
+
+
 def remove(settings: Settings, name: str) -> None:
     """Delete its rows in one transaction; raises PartUnavailable."""
     with connected(settings) as connection:

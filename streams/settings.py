@@ -93,6 +93,9 @@ class Settings:
         "FIELD_SESSION_TIMEOUT_S", 10, "a dead worker is replaced after this; brokers take 6 at least", minimum=6
     )
     instance: str = _setting("FIELD_INSTANCE", "", "static group membership name of this worker; empty: dynamic")
+    replay_lag_max: int = _setting(
+        "FIELD_REPLAY_LAG_MAX", 50_000, "a replay holds while the live worker is so many records behind", minimum=1
+    )
     project_events: int = _setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
     sample_ms: int = _setting("FIELD_SAMPLE_MS", 1_000, "how often the state's readings are stored", minimum=50)
     retention_days: int = _setting(

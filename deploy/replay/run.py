@@ -56,9 +56,7 @@ class Brake:
 class Runner:
     """Runs the processes. ``ends``: offset after the last record to fold, by partition."""
 
-    def __init__(
-        self, ours: Settings, span: Span, ends: Mapping[int, int], processes: int, rate: float | None
-    ) -> None:
+    def __init__(self, ours: Settings, span: Span, ends: Mapping[int, int], processes: int, rate: float | None) -> None:
         self._ours = ours
         self._span = span
         self._ends = dict(ends)
