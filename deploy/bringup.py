@@ -18,7 +18,7 @@ from deploy.processes import Process
 from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
-from streams.errors import FieldError
+from streams.errors import FieldError, FoldVersionError
 from streams.settings import RULE_PREFIX, Settings, exports, known, read
 
 ROLES: Final = ("worker", "projector", "publisher")
@@ -38,6 +38,12 @@ Say = Callable[[str], None]
 
 class NotReady(FieldError):
     """The processes were started and do not come up; says which and where its log is."""
+
+
+class Refused(NotReady):
+    """A process refuses what another fold has left; parts and supervisor stay up, so that it can be rebuilt."""
+
+    exit_code = FoldVersionError.exit_code
 
 
 class Running(FieldError):
@@ -136,7 +142,10 @@ def claim(home: Path) -> None:
 
 
 async def ready(settings: Settings, alive: Callable[[], bool] = lambda: True) -> None:
-    """Return when every process answers; raises NotReady with the last line of the one that does not."""
+    """Return when every process answers.
+
+    Raises NotReady with the last line of the one that does not, Refused where the state is of another fold.
+    """
     home = Path(settings.home)
     until = time.monotonic() + READY_S
     missing = list(ROLES)
@@ -144,7 +153,8 @@ async def ready(settings: Settings, alive: Callable[[], bool] = lambda: True) ->
         down = {process.role: process for process in processes.read_all(home) if process.exit_code}
         for role in list(missing):
             if role in down:
-                raise NotReady(f"{role} ended: {last_line(home / 'logs' / f'{role}.log')} {down[role].advice}")
+                kind = Refused if down[role].exit_code == Refused.exit_code else NotReady
+                raise kind(f"{role} ended: {last_line(home / 'logs' / f'{role}.log')} {down[role].advice}")
             if await asyncio.to_thread(scrape.scrape, settings, role) is not None:
                 missing.remove(role)
         await asyncio.sleep(0.1)

@@ -22,7 +22,8 @@ ADVICE: Final = {
     3: "too many of the recent records are bad; topic field.rejected has them with their reasons (README.md, "
     '"Read", shows how to look into it): mend the publisher, then `field up`; or let them pass with '
     "`FIELD_FLOOD_SHARE=2 field up`",
-    4: "the state was written by another version of the fold: replay into a new generation instead of mixing the two",
+    4: "the state was written by another version of the fold: `field replay run` rebuilds it in a new generation, "
+    "beside the old one",
     8: "the projection cannot go on from where it is: the last line of its log says why and what to do",
     9: "the database was made by another version of the schema: run that version, or take another database",
 }

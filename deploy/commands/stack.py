@@ -46,6 +46,9 @@ def run_up(args: argparse.Namespace) -> int:
     child = bringup.start_background(settings)
     try:
         asyncio.run(bringup.ready(settings, lambda: child.poll() is None))
+    except bringup.Refused:
+        _say("the parts stay up; `field replay plan` and `field replay run` rebuild the state with this fold")
+        raise
     except bringup.NotReady:
         bringup.down(os.environ, _say)
         raise
@@ -140,7 +143,10 @@ async def _supervise(
 
 
 async def _watch(settings: Settings, screen: live.Screen, begun: float) -> None:
-    await bringup.ready(settings)
+    try:
+        await bringup.ready(settings)
+    except bringup.Refused as error:
+        screen.note(f"{error} `field replay run` rebuilds the state with this fold")
     screen.note(f"live after {time.monotonic() - begun:.1f} s; Ctrl-C stops everything, data is kept")
     observer = observe.Observer(settings)
     told: set[str] = set()
