@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from dataclasses import replace
@@ -24,6 +25,7 @@ from streams.publish import LogPublisher
 from streams.settings import Settings, exports
 from streams.validate import LIMITS, Limits, read_record
 from tests.archives import fold, publish_fleet, read_all, run_script, topic_records
+from tests.unit.test_cli import valid
 from tests.workers import LIMIT_S, WorkerProcess, folded, found, instance, read_topic
 
 _PUBLISH = """
@@ -214,8 +216,13 @@ async def test_the_commands(
 
     code, out, _ = await field("archive")
     assert (code, out.split()[0]) == (0, "0")
+    code, out, _ = await field("archive", "--until", "0:40", "1:9,2:9")
+    assert (code, len(out.splitlines())) == (0, 4)
     code, out, _ = await field("archive", "--all", "--json")
-    assert code == 0
+    valid("archive", out)
+    assert (code, json.loads(out)["open_records"], len(json.loads(out)["files"])) == (0, 0, 4)
+    code, out, _ = await field("archive", "verify", "--json")
+    valid("archive", out)
     code, out, _ = await field("archive", "verify")
     assert code == 0
     assert "every checksum right, nothing missing" in out

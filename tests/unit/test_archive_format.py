@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ from streams.archive import format as layout
 from streams.archive.format import Foot, Head, Packer, read_file, read_foot, read_head
 from streams.entry import Entry, read_entry
 from streams.errors import ArchiveError
-from streams.events import Event
+from streams.events import TIMESTAMP_MS_MAX, Event
 from streams.frame import ROWS_MAX
 from streams.simulate import Fleet, items
-from tests.documents import events
+from streams.validate import read_record
+from tests.documents import events, mutated
 
 HEAD = Head("field.events", 3, 16, 40)
 MS = st.integers(-1, 2**53)
@@ -75,6 +77,15 @@ def test_every_example_of_the_schema_comes_back_equal(one):
     found = [read_entry(Record(), partition, 2) for partition in range(2)]
     for entry in found:
         assert repr(unpacked(packed([entry], head=HEAD._replace(first=0)))) == repr([entry])
+
+
+@given(mutated())
+@settings(max_examples=300, deadline=None)
+def test_whatever_validation_lets_through_comes_back_equal(document):
+    items = read_record(json.dumps(document).encode(), TIMESTAMP_MS_MAX)
+    found = [Entry(40, 1, [item for item in items if isinstance(item, Event)], [*range(len(items))])]
+    if len(found[0].events) == len(items):
+        assert repr(unpacked(packed(found))) == repr(found)
 
 
 def test_many_events_are_many_blocks_and_a_range_is_read_alone():
