@@ -22,8 +22,6 @@ from tests.worlds import say
 ENTRIES = [
     Entry(at, 1_000 + at, [say("ana", "BLOOM", at)] * (at % 3), [*range(at % 3)]) for at in range(100) if at % 10
 ]
-    Entry(at, 1_000 + at, [say("ana", "BLOOM", at)] * (at % 3), [*range(at % 3)]) for at in range(100) if at % 10
-]
 """Every tenth offset has no record: 0, 10, ... 90."""
 
 
