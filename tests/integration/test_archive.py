@@ -28,7 +28,7 @@ from streams.history import KafkaHistory
 async def main():
     store = Store(settings.archive, settings.events_topic)
     async with KafkaHistory(settings) as history:
-        await archive(history, store, settings.partitions, rest=True, stretch=200)
+        await archive(history, store, settings.partitions, rest=True, stretch=350)
 """
 
 
