@@ -10,12 +10,14 @@ import pytest
 from deploy.commands.archive import ends
 from streams.archive import write
 from streams.archive.history import ArchiveHistory, JoinedHistory
-from streams.archive.publish import read_marks, write_marks
+from streams.archive.publish import FRAME_BYTES_MAX, MARK, Frames, Item, read_marks, write_marks
 from streams.archive.store import INDEX, Store
 from streams.archive.verify import stores, verify
 from streams.archive.write import Gap, archive, gaps
 from streams.entry import Entry
 from streams.errors import HistoryError, InputError
+from streams.validate import LIMITS
+from streams.wire import decode_frame
 from tests.archives import read_all
 from tests.worlds import say
 
@@ -170,6 +172,21 @@ def test_marks_are_read_as_they_were_written():
     assert read_marks(write_marks("a.b-c", marks)) == ("a.b-c", marks)
     for other in (None, b"", b"a.b-c", b"a.b-c 0:5", b"a.b-c 0:-1/3", b"\xff 0:5/3", b"a 0:5/3 x"):
         assert read_marks(other) is None
+
+
+def test_large_events_are_several_records_in_order():
+    frames = Frames("events", 1, 4, {3: (7, 0)}, LIMITS)
+    harmonics = ((1 / 3, -1e8 / 3, 1e-7 / 3, 2 / 3, 1e6 / 3),) * 64
+    said = [say("ana", "FIELD", at, harmonics=harmonics) for at in range(200)]
+    for at, event in enumerate(said):
+        assert not frames.add(Item(3, (7 + at // 9, at % 9), 2 * 10**12 + at, event))
+    records = frames.close()
+    assert len(records) > 1
+    assert all(len(record.value) <= FRAME_BYTES_MAX for record in records)
+    assert [event for record in records for event in decode_frame(record.value)] == said[1:]  # the first was there
+    places = [read_marks(dict(record.headers)[MARK]) for record in records]
+    assert places[-1] == ("events", {3: (7 + 199 // 9, 199 % 9)})
+    assert [place[1][3] for place in places if place] == sorted(place[1][3] for place in places if place)
 
 
 def test_folders_are_one_topic_or_several(tmp_path: Path):
