@@ -45,7 +45,7 @@ class Written(msgspec.Struct):
 
 
 class Archived(msgspec.Struct):
-    """``field archive``: what this run wrote; ``open_records`` of the log are in Kafka only."""
+    """``field archive``: what this run wrote, and how many records are still in Kafka only."""
 
     topic: str
     folder: str
