@@ -52,7 +52,9 @@ def verified(event: Any) -> list[Any]:
 
 
 def agree(value: bytes | None, received: int = TIMESTAMP_MS_MAX, header: bytes | None = None) -> None:
-    theirs = [plain(item) if isinstance(item, Event) else None for item in read_record(value, received, content_type=header)]
+    theirs = [
+        plain(item) if isinstance(item, Event) else None for item in read_record(value, received, content_type=header)
+    ]
     ours = [None if event is None else verified(event) for event in verifier_events.read(value, received, header)]
     assert encode(ours) == encode(theirs)  # as text: 1 is not 1.0, and zero has two signs
 
@@ -121,7 +123,9 @@ def test_numbers_are_written_as_the_digest_does() -> None:
     chance = random.Random(5)
     numbers = [0.0, -0.0, 1.0, 1e-5, 9.999e-6, 1e-6, 1.5e-5, 5e-324, 1e9, 1e15, 1e16, 1.7976931348623157e308, 1e22]
     numbers += [chance.uniform(-1, 1) * 10 ** chance.uniform(-12, 18) for _ in range(20_000)]
-    numbers += [round(chance.uniform(-1, 1), chance.randrange(9)) * 10.0 ** chance.randrange(-8, 9) for _ in range(20_000)]
+    numbers += [
+        round(chance.uniform(-1, 1), chance.randrange(9)) * 10.0 ** chance.randrange(-8, 9) for _ in range(20_000)
+    ]
     for one in numbers:
         row = ["1e-05", -one, {"b": 5, "a": [one, None, True]}]
         assert verifier.canonical(row) == encode(row)
