@@ -244,11 +244,18 @@ class Kafka:
         self.consumer: Any = AIOKafkaConsumer(bootstrap_servers=brokers, max_partition_fetch_bytes=1 << 22)
 
     async def partitions(self, topic: str) -> int:
-        await self.consumer.topics()
-        numbers = self.consumer.partitions_for_topic(topic)
-        if not numbers:
+        """How many; raises Unchecked when there is no such topic (asking about it alone might create it)."""
+        from aiokafka.admin import AIOKafkaAdminClient
+
+        if topic not in await self.consumer.topics():
             raise Unchecked(f"there is no topic {topic} at {self.brokers}")
-        return len(numbers)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
+        try:
+            await admin.start()
+            (described,) = await admin.describe_topics([topic])
+        finally:
+            await admin.close()
+        return len(described["partitions"])
 
     async def records(self, topic: str, partition: int, until: int | None) -> AsyncIterator[Any]:
         """From the first record to ``until`` (None: the last); raises Unchecked when some are not there."""
