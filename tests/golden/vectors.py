@@ -156,6 +156,7 @@ def sessions() -> Log:
     log.say(say("LEAVE", 1955, "fay", room="left"), say("FIELD", 1900, "gus"), say("OPT_OUT", 1700, "ben"))
     for end in (300, 300.001):
         log.say(say("BLOOM", 0, "ana", room=f"until-{end}"), say("ENTER", end, "ben", room=f"until-{end}"))
+        log.say(*(say("BLOOM", at, who, room=f"stay-{end}") for at, who in ((0, "ana"), (150, "ben"), (end, "ana"))))
     return log
 
 
@@ -198,11 +199,13 @@ def bonds() -> Log:
     bind(5, "eve", "dia", "RELEASE", room=None)
     for second in (10, 20):
         log.say(touch(second, "fay", "gus"), touch(second, "hal", "ian"), touch(second, "jon", "kai"))
+        log.say(touch(second, "nia", "oto"))
     bind(25, "gus", "fay", kind="twin")
     bind(26, "gus", "fay", "RELEASE")
     log.say(touch(30, "fay", "gus"))
     bind(80, "hal", "ian")  # its echoes are not forgotten yet
     bind(91, "jon", "kai")  # these are
+    bind(91, "nia", "oto")
     bind(92, "hal", "ian", "RELEASE")
     bind(93, "jon", "kai", "RELEASE")
     bind(94, "lea", "mia", kind="care", intensity=1)
