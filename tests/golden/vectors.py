@@ -225,6 +225,7 @@ def particles() -> Log:
         log.say(say("FIELD", 30, "ben", data={"harmonics": [wave, wave], "phase": number}, intensity=0.5))
     log.say(say("FIELD", 31, "ben", data={"harmonics": [], "phase": 0, "resonance": None}), say("FIELD", 31, "cid"))
     log.say(say("FIELD", 31, "dia", data={"resonance": 1}, room=None), say("BLOOM", 31, "1e-05", data={"petals": 5.0}))
+    log.say(*(say("TOUCH", 31, "eve", seq=at, intensity=at / 10_000_000) for at in (4, 5, 6, 15, 25, 35)))
     log.say(say("OPT_OUT", 31.5, "ben", room=None), phrase(32, "d1"), phrase(32, "d2", 1, intensity=0.1234565))
     return log
 
