@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -169,14 +169,19 @@ def _data(kind: str, blob: bytes, phase: float | None, target: str | None) -> ev
         if target is None:
             raise WireError("missing_field", "data.target_device")
         if kind == ev.RELEASE:
-            return ev.Release(target)
+            return ev.Release(target) if not blob else _careful()
         rest = _rest_of_entangle(blob or b"{}")
         return ev.Entangle(target, rest.kind, rest.intensity)
     if blob and kind in _DECODERS:
         return _DECODERS[kind](blob)
     if kind in NEEDS_DATA:
         raise WireError("missing_field", "data")
-    return None
+    return None if not blob else _careful()
+
+
+def _careful() -> NoReturn:
+    """A blob where this type has nothing to say: whether JSON would let it pass is not for here to decide."""
+    raise WireError("bad_value", "data")
 
 
 _rest_of_breath: Final = msgspec.json.Decoder(_BreathRest).decode

@@ -97,4 +97,5 @@ def _add_state(out: dict[str, list[list[Any]]], name: str, state: State, waterma
 
 
 def _place(place: Remembered) -> list[Any]:
-    return [getattr(place, name) for name in Remembered.__struct_fields__]
+    row = [getattr(place, name) for name in Remembered.__struct_fields__]
+    return row if place.key else [*row[:2], "", *row[3:]]

@@ -74,7 +74,8 @@ class Key:
         else:
             insort(tail, entry)
         if self.ids is not None:
-            self.ids[event.id, event.device_id] = timestamp
+            known = (event.id, event.device_id)
+            self.ids[known] = max(timestamp, self.ids.get(known, -1))
         if timestamp > self.watermark:
             self.watermark = timestamp
         if event.room_id is not None or event.target is not None:

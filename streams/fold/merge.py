@@ -69,12 +69,12 @@ def merge(views: Iterable[ShardView], at: int, rules: Rules = DEFAULT_RULES) -> 
         pairs=living,
         particles=[
             read_particle(place) for place in newest((p for seen in views for p in seen.particles), rules.particles)
-            if place.device
+            if place.key
         ],
         quantum_fields=[
             read_particle(place)
             for place in newest((p for seen in views for p in seen.quantum_fields), rules.quantum_fields)
-            if place.device
+            if place.key
         ],
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from streams.fold.opts import Toggles
 
 
 class Remembered(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One place; an empty one has only ``timestamp`` and ``id``."""
+    """One place. An empty one has no ``key``; its ``device`` stays, unseen: it decides the order of equal ids."""
 
     timestamp: int
     id: str
@@ -83,7 +83,7 @@ def drop_outranked(memories: list[Memory]) -> None:
 
 def vacant(place: Remembered) -> Remembered:
     """The place with nobody and nothing in it."""
-    return Remembered(place.timestamp, place.id, "", "")
+    return Remembered(place.timestamp, place.id, place.device, "")
 
 
 def emptied(place: Remembered, toggles: Toggles) -> Remembered:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-FOLD_CODE_VERSION = 1
-"""Raised whenever the same events would fold to other state."""
+FOLD_CODE_VERSION = 2
+"""Raised whenever the same events would fold to other state; ``tests/golden`` keeps shards of every version."""
 
 
 def _rule(default: int | float, reason: str, minimum: int | float = 1, maximum: int | None = None) -> Any:

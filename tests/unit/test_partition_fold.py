@@ -11,7 +11,7 @@ from streams.events import Event
 from streams.fold.digest import digest, tables
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.fold.rules import Rules
-from tests.worlds import START_S, say
+from tests.worlds import START_S, event_id, say
 
 
 def fold(events: list[Event], shards: int = 1, rules: Rules | None = None) -> PartitionFold:
@@ -157,3 +157,30 @@ def test_a_gesture_of_before_opting_out_is_echoed_by_nobody() -> None:
     assert tables(values(fold(story).checkpoint("1-a")))["entanglements"] == []
     never_out = [event for event in story if not event.type.startswith("OPT")]
     assert len(tables(values(fold(never_out).checkpoint("1-a")))["entanglements"]) == 1
+
+
+def test_an_id_used_with_and_without_a_number_is_known_at_its_latest_time() -> None:
+    one = event_id(1)
+    first = say("ana", "TOUCH", 20, id=one)
+    story = [
+        first, say("ana", "TOUCH", 16, id=one, seq=1), say("bo", "TOUCH", 27, to="ana"),
+        say("ana", "TOUCH", 20, id=one, intensity=0.9),
+    ]  # fmt: skip
+    fold = PartitionFold(0, 1)
+    for offset, event in enumerate(story):
+        fold.fold(offset, [event])
+    assert fold.counts == {"accepted": 3, "duplicate": 1, "late": 0}
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4, 8, 16])
+def test_an_emptied_place_keeps_its_rank_among_equal_ids(shards: int) -> None:
+    one = event_id(1)
+    story = [
+        say("ana", "BLOOM", 1, id=one), say("bo", "BLOOM", 1, id=one), say("ana", "BREATH", 30),
+        say("bo", "BREATH", 30), say("bo", "OPT_OUT", 31),
+    ]  # fmt: skip
+    fold = PartitionFold(0, shards, Rules(particles=1))
+    for offset, event in enumerate(story):
+        fold.fold(offset, [event])
+    (place,) = tables(values(fold.checkpoint("1-a")), Rules(particles=1))["particles"]
+    assert place[2:5] == ["", "", ""]

@@ -7,6 +7,7 @@ import struct
 import tracemalloc
 import zlib
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from streams.events import MILLION, TIMESTAMP_MS_MAX, Event, to_millionths
 from streams.validate import REASONS, Rejection, read_record
 from streams.wire import BadRow, decode_frame, encode_batch, encode_event, encode_frame, to_plain
 from tests.documents import events
+from tests.worlds import say
 
 FORMS = {"object": lambda one: encode_event(one), "array": lambda one: encode_batch([one]),
          "frame": lambda one: encode_frame([one])}  # fmt: skip
@@ -182,3 +184,17 @@ def test_one_bad_row_costs_only_itself():
     assert [items[:17], items[18:]] == [batch[:17], batch[18:]]
     assert (items[17].index, items[17].reason, items[17].detail) == (17, "missing_field", "room_id")
     assert len(items[17].raw) < 100
+
+
+@pytest.mark.parametrize("kind", ["RELEASE", "ENTER", "LEAVE", "OPT_OUT", "OPT_IN"])
+@pytest.mark.parametrize("blob", [b"[1]", b"{{{", b"null", b'{"more": 1}'])
+def test_data_that_a_type_does_not_have_gets_the_verdict_of_json(kind: str, blob: bytes):
+    event = say("ana", kind, 1, room="hall", to="bo" if kind == "RELEASE" else None)
+    frame = layout.unpack(encode_frame([event]))
+    (row,) = decode_frame(layout.pack(frame._replace(blobs=[blob])))
+    plain = to_plain(event)
+    named = b'"target_device":"bo",' if kind == "RELEASE" else b""
+    data = b"{" + named + blob[1:] if blob[:2] == b'{"' else blob
+    text = msgspec.json.encode({**plain, "data": msgspec.Raw(data)})
+    (wanted,) = read_record(text, TIMESTAMP_MS_MAX)
+    assert isinstance(row, Event) == isinstance(wanted, Event), (row, wanted)
