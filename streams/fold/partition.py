@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from streams.changes import Changes, Marker, encode
+from streams.changes import Changes, Marker, encode, parts
 from streams.errors import FoldVersionError
 from streams.events import OPTS, Event
 from streams.fold.duplicates import Verdict
@@ -122,7 +122,7 @@ class PartitionFold:
                     self.partition, number, self.position, writer, generation, self.rules.version, whole,
                     sessions, pairs, gone_sessions, gone_pairs,
                 )  # fmt: skip
-                changes.append((f"{self.partition}/{number}".encode(), encode(change)))
+                changes += [(f"{self.partition}/{number}".encode(), encode(part)) for part in parts(change)]
             records.append((record_key(self.partition, number, writer), shard.encode(self.position)))
         if not full:
             self._unshown -= self._dirty

@@ -9,6 +9,7 @@ import pytest
 from projections.samples import Sampler
 from projections.state import State
 from projections.views import Views
+from streams.changes import Changes, decode, encode, parts
 from streams.errors import ProjectionError
 from streams.fold.partition import PartitionFold
 from streams.settings import Settings
@@ -69,6 +70,25 @@ async def test_a_full_picture_sweeps_what_is_not_in_it(make_settings) -> None:
     other, before = make_settings(), make_settings()
     assert [len(found) for found in await projected(before, values(before, stray, 50))] == [1, 1]
     assert await projected(settings, written) == await projected(other, values(other, events, 10_000))
+
+
+async def test_a_picture_in_parts_is_the_picture(make_settings) -> None:
+    """Each part in a transaction of its own; what stood there before goes with the last one."""
+    whole, divided = make_settings(project_events=1), make_settings(project_events=1)
+    events, stray = lively(7, 200), [say("xav", "TOUCH", second, to="yan", room="hall") for second in range(0, 50, 10)]
+    fold = PartitionFold(0, whole.shards, whole.rules)
+    fold.fold(500, events)
+    full = fold.checkpoint("2-0", full=True)
+    written = values(whole, stray, 50) + [value for _, value in full.changes]
+    in_parts = [encode(part) for value in written for part in cut(value)]
+    assert len(in_parts) > 2 * len(written)
+    assert await projected(divided, in_parts) == await projected(whole, written)
+
+
+def cut(value: bytes) -> list[Any]:
+    """A record of field.changes in parts of one row."""
+    found = decode(value)
+    return parts(found, 1) if isinstance(found, Changes) else [found]
 
 
 async def test_bytes_of_another_version_stop_the_projector(make_settings) -> None:

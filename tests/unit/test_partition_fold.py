@@ -157,3 +157,15 @@ def test_a_gesture_of_before_opting_out_is_echoed_by_nobody() -> None:
     assert tables(values(fold(story).checkpoint("1-a")))["entanglements"] == []
     never_out = [event for event in story if not event.type.startswith("OPT")]
     assert len(tables(values(fold(never_out).checkpoint("1-a")))["entanglements"]) == 1
+
+
+def test_a_picture_that_is_too_large_for_a_record_comes_in_parts() -> None:
+    count = changes.PART_ROWS_MAX + 1
+    one = fold([say("ana", "ENTANGLE", number / 1000, to=f"other-{number}", room="hall") for number in range(count)])
+    taken = [changes.decode(value) for key, value in one.checkpoint("1-a").changes if key == b"0/0"]
+    found = [change for change in taken if isinstance(change, Changes)]
+    assert [(change.full, change.more, change.position) for change in found] == [
+        (True, True, count - 1),
+        (True, False, count - 1),
+    ]
+    assert len({pair.high for change in found for pair in change.pairs}) == count
