@@ -122,3 +122,22 @@ async def test_states_and_samples_follow_whole_checkpoints(make_settings) -> Non
     assert [(node, position) for node, position, _ in states] == [("0", {"0": 39}), ("field", {"0": 39})]
     assert [(node, position) for node, position, _, _ in before] == [("0", {"0": 19}), ("field", {"0": 19})]
     assert before[0][2] != states[0][2]
+
+
+async def test_a_clock_that_is_ahead_does_not_stop_the_samples(make_settings) -> None:
+    """Readings are at the clock's time then; each sample stands at the time when it was taken."""
+    settings = make_settings()
+    views, follower = Views(settings), FakeFollower()
+    views._follower = follower
+    events = [say("ana", "BLOOM", 60, room="hall"), *(say("bea", "BLOOM", 55 + n, room="hall") for n in range(3))]
+    now = START_S * 1000
+    async with database(settings.database_url) as pool:
+        sampler = Sampler(settings, views, pool)
+        for turn, step in enumerate(checkpoints(settings, 0, events, 1)):
+            for partition, shard in follower.take(step.records):
+                views._waiting.setdefault(partition, set()).add(shard)
+            assert await sampler.sample(now + 1_000 * turn) == 2
+    sampled = "SELECT extract(epoch FROM timestamp)::bigint, position FROM resonance_samples WHERE node_id = 'field'"
+    assert rows(settings.database_url, sampled + " ORDER BY 1") == [(START_S + turn, {"0": turn}) for turn in range(4)]
+    at = rows(settings.database_url, "SELECT (state ->> 'at')::bigint FROM consciousness_states")
+    assert at == [((START_S + 60) * 1000,)] * 2

@@ -33,7 +33,7 @@ def test_a_snapshot_fits_its_schema():
     assert reading.rooms
     assert reading.pairs
     assert reading.particles
-    plain = msgspec.to_builtins(snapshot(reading, {0: fold.position}, fold.watermark, Settings()))
+    plain = msgspec.to_builtins(snapshot(reading, reading, {0: fold.position}, fold.watermark, Settings()))
     schema = Draft202012Validator(json.loads((ROOT / "reading/v1.json").read_bytes()))
     schema.validate(plain)
     for name in plain:
