@@ -11,6 +11,7 @@ from projections.rows import state_rows
 from streams import changes
 from streams.fold.rules import Rules
 from tests.oracle import Constants, Oracle
+from tests.oracle.state import present
 from tests.property.adapter import Field, differences
 from tests.property.profile import law
 from tests.property.strategies import World, split, worlds
@@ -58,6 +59,7 @@ def wanted_sessions(oracle: Oracle) -> dict[Any, Any]:
             "devices": len(session.heard),
             "blooms": sum(session.blooms.values()),
             "phrases": sum(session.phrases.values()),
+            "participants": present(session, session.last, key.constants),
         }
         for name, key in oracle.keys.items()
         for session in [*key.finished, *([key.session] if key.session else [])]
@@ -82,6 +84,7 @@ def wanted_pairs(oracle: Oracle) -> dict[Any, Any]:
 def against_definition(reader: Reader, oracle: Oracle) -> list[str]:
     sessions = {
         key: {name: getattr(row, name) for name in ("last", "devices", "blooms", "phrases")}
+        | {"participants": [device for device, _, _ in row.participants]}
         for key, (_, _, row) in reader.sessions.items()
     }
     pairs = {
