@@ -26,8 +26,8 @@ LIMIT_S = 90.0
 """A bound on hanging, never a performance check."""
 
 _numbers = itertools.count()
-_MAIN = "import os, sys; from streams.app import run_worker; from streams.settings import read, known; "
-_MAIN += "sys.exit(run_worker(read({k: v for k, v in os.environ.items() if k in known()})))"
+MAIN = "import os, sys; from streams.app import run_worker; from streams.settings import read, known; "
+MAIN += "sys.exit(run_worker(read({k: v for k, v in os.environ.items() if k in known()})))"
 
 
 class Sent(NamedTuple):
@@ -66,7 +66,7 @@ class WorkerProcess:
         self._file = self.log.open("w")
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FIELD_")} | exports(settings, secrets=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN], env=environ, stdout=self._file, stderr=subprocess.STDOUT
+            [sys.executable, "-c", MAIN], env=environ, stdout=self._file, stderr=subprocess.STDOUT
         )
 
     def __enter__(self) -> WorkerProcess:
