@@ -17,7 +17,7 @@ from streams.fold.particles import drop_outranked
 from streams.fold.rows import Shown, changed_rows
 from streams.fold.rules import DEFAULT_RULES, Rules
 from streams.fold.shard import Shard, position_record, record_position, record_shards
-from streams.table import parse_key, position_key, record_key, shard_of
+from streams.table import parse_key, partition_of, position_key, record_key, shard_of
 
 
 class Checkpoint(NamedTuple):
@@ -27,6 +27,11 @@ class Checkpoint(NamedTuple):
     changes: list[tuple[bytes, bytes]]
     marker: bytes
     records: list[tuple[bytes, bytes]]
+
+    @property
+    def shard_values(self) -> list[bytes]:
+        """Values of the shards' records alone."""
+        return [value for _, value in self.records[:-1]]
 
 
 class PartitionFold:
@@ -153,3 +158,14 @@ class PartitionFold:
                 verdict = Verdict.ACCEPTED
                 self._dirty.add(number)
         return verdict
+
+
+def fold_all(
+    events: Iterable[Event], partitions: int, shards: int, rules: Rules = DEFAULT_RULES
+) -> list[PartitionFold]:
+    """The fold alone of events as they arrive: each a record of its partition, OPT_* in every one."""
+    folds = [PartitionFold(number, shards, rules) for number in range(partitions)]
+    for offset, event in enumerate(events):
+        for fold in folds if event.type in OPTS else (folds[partition_of(event.key, partitions)],):
+            fold.fold(offset, [event])
+    return folds

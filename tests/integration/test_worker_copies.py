@@ -11,14 +11,11 @@ from typing import Any
 from projections.raw import Raw
 from projections.state import State
 from streams import topics, wire
-from streams.entry import read_entry
 from streams.events import Event
-from streams.fold.digest import digest
-from streams.fold.partition import PartitionFold
 from streams.settings import Settings
 from streams.table import partition_of
 from tests.integration.projecting import apply, database, rows
-from tests.workers import LIMIT_S, Sent, WorkerProcess, folded, found, instance, publish, read_topic
+from tests.workers import LIMIT_S, Sent, WorkerProcess, digest_of, folded, found, instance, publish, read_topic
 from tests.worlds import say
 
 ROWS = (
@@ -72,15 +69,6 @@ def each_source_once(log: Sequence[Any]) -> list[Any]:
     return list(kept.values())
 
 
-def folded_here(log: Sequence[Any], settings: Settings) -> dict[str, str]:
-    """The digest of these records by the pure fold alone."""
-    folds = {number: PartitionFold(number, settings.shards, settings.rules) for number in range(settings.partitions)}
-    for record in log:
-        folds[record.partition].fold(record.offset, read_entry(record, record.partition, settings.partitions).events)
-    values = [value for fold in folds.values() for key, value in fold.checkpoint("1-reference").records[:-1]]
-    return digest(values, settings.rules)
-
-
 async def projected(settings: Settings, log: Sequence[Any], changes: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
     """The rows of these records of the log and of ``field.changes``, by the projector's own code."""
     async with database(settings.database_url) as pool:
@@ -108,7 +96,7 @@ async def test_a_copy_written_twice_counts_once(kafka: str, tmp_path: Path, make
     log = await read_topic(settings, settings.events_topic)
     once = each_source_once(log)
     assert len(once) == len(log) - len(wrong)
-    assert found(follower, settings) == folded_here(once, settings)
+    assert found(follower, settings) == digest_of(once, settings)
     changes = await read_topic(settings, settings.changes_topic)
     got = await projected(make_settings(partitions=2), log, changes)
     assert got == await projected(make_settings(partitions=2), once, changes)

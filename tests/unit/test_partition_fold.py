@@ -27,10 +27,6 @@ def rows(checkpoint: Checkpoint) -> Changes:
     return change
 
 
-def values(checkpoint: Checkpoint) -> list[bytes]:
-    return [value for _, value in checkpoint.records[:-1]]
-
-
 def echoes(*seconds: float, room: str = "hall") -> list[Event]:
     return [say(device, "BLOOM", second, room=room) for second in seconds for device in ("ana", "ben")]
 
@@ -90,7 +86,7 @@ def test_loading_takes_the_highest_position_over_all_writers() -> None:
         loaded.fold(offset, [event])
     assert loaded.counts["accepted"] == 0
     loaded.fold(6, [say("cy", "BREATH", 41, phase=0.0)])
-    assert len(tables(values(loaded.checkpoint("3-b")))["resonance"]) == 3
+    assert len(tables(loaded.checkpoint("3-b").shard_values)["resonance"]) == 3
 
 
 def test_another_fold_refuses_the_state() -> None:
@@ -115,7 +111,7 @@ def test_more_particles_than_fit_are_the_same_for_any_number_of_shards(shards: i
         several.fold(offset, [event])
         newest.update(several.checkpoint("1-a").records[:-1])
     whole = fold(events, 1, rules).checkpoint("1-a")
-    assert digest(newest.values(), rules)["particles"] == digest(values(whole), rules)["particles"]
+    assert digest(newest.values(), rules)["particles"] == digest(whole.shard_values, rules)["particles"]
 
 
 def test_a_shard_never_claims_more_than_it_holds() -> None:
@@ -154,9 +150,9 @@ def test_a_gesture_of_before_opting_out_is_echoed_by_nobody() -> None:
         say("ana", "ENTER", 0.5, room="hall"),
         say("ben", "BLOOM", 0.8, room="hall"),
     ]
-    assert tables(values(fold(story).checkpoint("1-a")))["entanglements"] == []
+    assert tables(fold(story).checkpoint("1-a").shard_values)["entanglements"] == []
     never_out = [event for event in story if not event.type.startswith("OPT")]
-    assert len(tables(values(fold(never_out).checkpoint("1-a")))["entanglements"]) == 1
+    assert len(tables(fold(never_out).checkpoint("1-a").shard_values)["entanglements"]) == 1
 
 
 def test_a_picture_that_is_too_large_for_a_record_comes_in_parts() -> None:
