@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,14 +16,16 @@ from deploy import processes, supervisor
 from deploy.supervisor import Supervisor
 from projections import pool
 from projections.follow import FETCH_BYTES, Follower
-from streams import assignment, checkpoint, publish, topics, transport
+from streams import assignment, checkpoint, delivery, envelope, publish, topics, transport
 from streams.app import FETCH_BYTES_MAX, make_app
+from streams.changes import PART_ROWS_MAX
 from streams.checkpoint import Checkpointer
 from streams.errors import DeliveryError, InputError
 from streams.fold.partition import PartitionFold
 from streams.publish import LogPublisher, Record
-from streams.settings import Settings
-from streams.validate import DETAIL_MAX, Rejection, read_record
+from streams.settings import Settings, known
+from streams.table import partition_of
+from streams.validate import DETAIL_MAX, RECORD_EVENTS_MAX, Rejection, read_record
 from tests.worlds import START_S, say
 
 
@@ -174,3 +177,17 @@ async def test_a_log_that_has_grown_is_set_aside_when_its_process_starts(
     assert log.with_suffix(".log.1").read_text() == "more than ten bytes"
     assert sorted(path.name for path in log.parent.iterdir()) == ["worker.log", "worker.log.1"]
     processes.remove(tmp_path, "worker")
+
+
+def test_the_page_has_the_numbers_of_the_code() -> None:
+    text = (Path(__file__).parents[2] / "deploy/README.md").read_text().partition("## Bounds")[2].partition("\n## ")[0]
+    counts = (
+        transport.SENDS_MAX, delivery.OUTSTANDING_MAX, RECORD_EVENTS_MAX, PART_ROWS_MAX, DETAIL_MAX, pool.SIZE_MAX,
+        transport.REPEATS_MAX, publish.LINE_BYTES_MAX, partition_of.cache_info().maxsize,
+        envelope.known_id.cache_info().maxsize,
+    )  # fmt: skip
+    sizes = (topics.RECORD_BYTES_MAX, FETCH_BYTES, FETCH_BYTES_MAX, supervisor.LOG_BYTES_MAX)
+    missing = [count for count in counts if f"{count:,}" not in text]
+    missing += [size for size in sizes if f"{size // 1024**2} MiB" not in text]
+    assert [*missing, f"{publish.SET_BYTES_MAX // 1024} KiB" in text] == [True]
+    assert set(re.findall(r"FIELD_[A-Z_]+", text)) <= set(known())
