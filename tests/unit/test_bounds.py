@@ -26,6 +26,7 @@ from streams.publish import LogPublisher, Record
 from streams.settings import Settings, known
 from streams.table import partition_of
 from streams.validate import DETAIL_MAX, RECORD_EVENTS_MAX, Rejection, read_record
+from streams.wire import encode_event
 from tests.worlds import START_S, say
 
 
@@ -65,10 +66,10 @@ def test_events_become_final_between_checkpoints() -> None:
 
 
 def test_what_is_said_of_bad_input_is_short() -> None:
-    bad = b'{"type": "%s", "id": "%s"}' % (b"x" * 9_999, b"y" * 9_999)
+    bad = encode_event(say("ana", "BLOOM", 0)).replace(b'"ana"', b'"%s"' % ("\N{GRINNING FACE}" * 99).encode())
     (item,) = read_record(bad, START_S * 1_000)
     assert isinstance(item, Rejection)
-    assert 0 < len(item.detail) <= DETAIL_MAX
+    assert (item.reason, len(item.detail)) == ("bad_id", DETAIL_MAX)
 
 
 class Broker:
