@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from streams import changes
-from streams.changes import Changes
+from streams.changes import Changes, load_view
 from streams.errors import FoldVersionError
 from streams.events import Event
 from streams.fold.digest import digest, tables
+from streams.fold.merge import read_rooms
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.fold.rules import Rules
 from tests.worlds import START_S, say
@@ -165,3 +166,18 @@ def test_a_picture_that_is_too_large_for_a_record_comes_in_parts() -> None:
         (True, False, count - 1),
     ]
     assert len({pair.high for change in found for pair in change.pairs}) == count
+
+
+def test_an_open_session_carries_its_readings_and_an_ended_one_none() -> None:
+    story = [
+        say(who, "BREATH", at, room="hall", phase=at, intensity=1)
+        for at in (0, 0.5, 400, 400.5)
+        for who in ("ana", "ben")
+    ]
+    taken = fold(story).checkpoint("1-a")
+    ended, current = rows(taken).sessions
+    (room,) = read_rooms([load_view(value) for value in taken.shard_values], story[-1].timestamp, Rules())
+    assert (current.coherence, current.resonance) == (room.coherence, room.resonance)
+    assert room.coherence > 0.5 < room.resonance
+    assert (ended.coherence, ended.resonance) == (None, None)
+    assert [device for device, _, _ in ended.participants] == ["ana", "ben"]
