@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import time
 from collections.abc import Mapping
@@ -108,17 +109,17 @@ class Publisher:
         started = time.perf_counter()
         self._views.refresh()
         reading, positions = self._views.read(now), dict(self._views.positions)
-        names = self._names
+        names, shown = self._names, bounded(reading, self._settings.hot_rows)
         arguments: list[bytes | str | int] = [
             _encode(_vector(positions)),
             reading.at,
-            _encode(snapshot(reading, positions, now, self._settings)),
+            _encode(snapshot(reading, shown, positions, now, self._settings)),
             self._settings.hot_s,
             self._settings.stream_length,
             _encode(_brief(reading, positions)) if positions != self._told else b"",
             _encode(self._messages(reading, positions)),
         ]
-        for pair in reading.pairs:
+        for pair in shown.pairs:
             arguments += (f"{pair.low}|{pair.high}", _encode(pair))
         written = await self._script(
             keys=[names.position, names.at, names.current, names.entanglements, names.stream], args=arguments
@@ -135,31 +136,53 @@ class Publisher:
         self._written_s = time.time()
         self._pairs = _pairs(reading)
         self._rooms = _rooms(reading)
-        self._measure(positions, reading, now, started)
+        self._measure(positions, len(shown.pairs), started)
         return True
 
     def _messages(self, reading: FieldReading, positions: dict[int, int]) -> list[tuple[str, str]]:
         """(channel, message): the field each time, rooms and pairs when some came or went."""
-        names = self._names
+        names, most = self._names, self._settings.hot_rows
         messages = [(names.channel_field, _encode(_brief(reading, positions)).decode())]
-        if self._rooms is not None and (news := _news(self._rooms, _rooms(reading))):
+        if self._rooms is not None and (news := _news(self._rooms, _rooms(reading), most)):
             messages.append((names.channel_rooms, _encode({"at": reading.at} | news).decode()))
-        if self._pairs is not None and (news := _news(self._pairs, _pairs(reading))):
+        if self._pairs is not None and (news := _news(self._pairs, _pairs(reading), most)):
             messages.append((names.channel_entanglements, _encode({"at": reading.at} | news).decode()))
         return messages
 
-    def _measure(self, positions: dict[int, int], reading: FieldReading, now: int, started: float) -> None:
+    def _measure(self, positions: dict[int, int], pairs: int, started: float) -> None:
         seconds = time.perf_counter() - started
         metrics.PUBLISH_SECONDS.observe(seconds)
         metrics.PROJECTION_SECONDS.labels(NAME).observe(seconds)
-        metrics.PROJECTION_ROWS.labels(NAME).inc(1 + len(reading.pairs))
+        metrics.PROJECTION_ROWS.labels(NAME).inc(1 + pairs)
         for partition, position in positions.items():
             metrics.PROJECTION_POSITION.labels(NAME, str(partition)).set(position)
 
 
-def snapshot(reading: FieldReading, positions: dict[int, int], now: int, settings: Settings) -> dict[str, Any]:
-    """``field:current``: the whole reading, where in the log it stands, and when it was computed (ms)."""
-    return msgspec.structs.asdict(reading) | {
+def bounded(reading: FieldReading, rows_max: int) -> FieldReading:
+    """The reading with lists of at most ``rows_max`` rows, in the same order; its numbers count all there are.
+
+    The strongest and then the newest pairs stay, the fullest rooms, and in these the first of those present, so many
+    in all rooms together. The fold itself bounds particles and quantum fields.
+    """
+    pairs, rooms = reading.pairs, reading.rooms
+    if len(pairs) > rows_max:
+        pairs = heapq.nlargest(rows_max, pairs, key=lambda pair: (pair.strength, pair.last or pair.established))
+        pairs.sort(key=lambda pair: (pair.low, pair.high))
+    if len(rooms) > rows_max or sum(len(room.participants) for room in rooms) > rows_max:
+        rooms, left = [], rows_max
+        for room in heapq.nlargest(rows_max, reading.rooms, key=lambda room: room.present):
+            rooms.append(msgspec.structs.replace(room, participants=room.participants[:left]))
+            left -= len(rooms[-1].participants)
+        rooms.sort(key=lambda room: room.room_id)
+    return msgspec.structs.replace(reading, pairs=pairs, rooms=rooms)
+
+
+def snapshot(
+    reading: FieldReading, shown: FieldReading, positions: dict[int, int], now: int, settings: Settings
+) -> dict[str, Any]:
+    """``field:current``: the reading with ``shown``'s lists, where in the log it stands, when it was computed (ms)."""
+    return msgspec.structs.asdict(shown) | {
+        "rooms_open": len(reading.rooms),
         "positions": _vector(positions),
         "computed_at": now,
         "generation": settings.generation,
@@ -195,7 +218,7 @@ def _rooms(reading: FieldReading) -> set[tuple[str, int]]:
     return {(room.room_id, room.opened) for room in reading.rooms}
 
 
-def _news(before: set[Any], after: set[Any]) -> dict[str, list[Any]]:
-    """What came and what went; empty when nothing did."""
-    came, went = sorted(after - before), sorted(before - after)
+def _news(before: set[Any], after: set[Any], most: int) -> dict[str, list[Any]]:
+    """What came and what went, so many of each at most; empty when nothing did."""
+    came, went = sorted(after - before)[:most], sorted(before - after)[:most]
     return {"came": came, "went": went} if came or went else {}

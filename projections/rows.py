@@ -106,9 +106,10 @@ def state_rows(changes: Iterable[Changes], stored: Mapping[int, tuple[int, int]]
             continue
         positions[change.shard] = change
         if change.full:
-            full[change.shard] = change
-            _drop_shard(sessions, change.shard)
-            _drop_shard(pairs, change.shard)
+            _drop_before(sessions, change)
+            _drop_before(pairs, change)
+            if not change.more:  # only now it is known what is not in the picture
+                full[change.shard] = change
         place = {"partition": change.partition, "shard": change.shard, "position": change.position}
         for room, opened in change.removed_sessions:
             sessions[room, opened] = {"room_id": room, "opened": opened, "gone": True, **place}
@@ -133,10 +134,14 @@ def state_rows(changes: Iterable[Changes], stored: Mapping[int, tuple[int, int]]
     )
 
 
-def _drop_shard(rows: dict[Any, dict[str, Any]], shard: int) -> None:
-    """Before a full picture: what earlier changes wanted to write is in it, or is not to be; final sessions stay."""
-    for key in [key for key, row in rows.items() if row["shard"] == shard and not row.get("final")]:
-        if "gone" not in rows[key]:
+def _drop_before(rows: dict[Any, dict[str, Any]], full: Changes) -> None:
+    """Before a full picture: what earlier changes wanted to write is in it, or is not to be; final sessions stay.
+
+    Rows of the same position stay too: they are of the parts before this one, or say the same.
+    """
+    for key, row in list(rows.items()):
+        old = row["shard"] == full.shard and row["position"] < full.position
+        if old and not row.get("final") and "gone" not in row:
             del rows[key]
 
 

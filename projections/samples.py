@@ -64,7 +64,7 @@ class Sampler:
         nodes.append((FIELD_NODE, dict(positions), self._views.read(now)))
         news = {node: _novelty(position, reading) for node, position, reading in nodes}
         rows = [
-            node_row(node, position, reading)
+            node_row(node, position, reading, now)
             for node, position, reading in nodes
             if self._stored.get(node) != news[node]
         ]
@@ -83,8 +83,12 @@ class Sampler:
         return cursor.rowcount
 
 
-def node_row(node: str, positions: dict[int, int], reading: FieldReading) -> dict[str, Any]:
-    """Row of ``consciousness_states`` and of ``resonance_samples`` (times in ms)."""
+def node_row(node: str, positions: dict[int, int], reading: FieldReading, now: int) -> dict[str, Any]:
+    """Row of ``consciousness_states`` and of ``resonance_samples`` (times in ms).
+
+    A sample stands at the time when it was taken, and not at that of its reading: while one device's clock is ahead
+    all readings are at that clock's time, and the history would stand still.
+    """
     return {
         "node_id": node,
         "state": summary(reading),
@@ -92,7 +96,7 @@ def node_row(node: str, positions: dict[int, int], reading: FieldReading) -> dic
         "active_nodes": reading.active_nodes,
         "position": {str(partition): position for partition, position in positions.items()},
         "watermark": reading.watermark if reading.watermark >= 0 else None,
-        "timestamp": reading.at,
+        "timestamp": now,
     }
 
 

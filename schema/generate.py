@@ -157,6 +157,7 @@ def reading_schema() -> Json:
         **reading,
         "type": "object",
         "properties": {
+            "rooms_open": {"type": "integer", "description": "all open rooms; the list has FIELD_HOT_ROWS at most"},
             "positions": {
                 "type": "object",
                 "description": "last offset reflected, by partition",
@@ -166,7 +167,7 @@ def reading_schema() -> Json:
             "generation": {"type": "string"},
             "fold_version": {"type": "string"},
         },
-        "required": ["positions", "computed_at", "generation", "fold_version"],
+        "required": ["rooms_open", "positions", "computed_at", "generation", "fold_version"],
         "$defs": parts,
     }
 

@@ -5,6 +5,8 @@ Pure. Values are absolute and carry a position; a reader ignores a position lowe
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import msgspec
 
 from streams.fold.merge import FieldReading, merge
@@ -13,7 +15,7 @@ from streams.fold.view import ShardView, load_view
 
 __all__ = [
     "Changes", "FieldReading", "Marker", "PairRow", "SessionRow", "ShardView",
-    "decode", "encode", "load_view", "merge", "record_position",
+    "decode", "encode", "load_view", "merge", "parts", "record_position",
 ]  # fmt: skip
 
 
@@ -55,7 +57,8 @@ class Changes(msgspec.Struct, frozen=True, tag="changes", tag_field="record"):
     """Rows of one shard that changed since its last record.
 
     ``full``: these are all current rows of the shard; its other pairs and its other sessions that are not final
-    are to be deleted.
+    are to be deleted. ``more``: the rows go on in the shard's next record, of the same position; what is not in a
+    full picture is known when its last part, with ``more`` false, has come.
     """
 
     partition: int
@@ -69,6 +72,7 @@ class Changes(msgspec.Struct, frozen=True, tag="changes", tag_field="record"):
     pairs: list[PairRow]
     removed_sessions: list[tuple[str, int]]
     removed_pairs: list[tuple[str, str, str]]
+    more: bool = False
 
 
 class Marker(msgspec.Struct, frozen=True, tag="marker", tag_field="record"):
@@ -84,8 +88,30 @@ class Marker(msgspec.Struct, frozen=True, tag="marker", tag_field="record"):
     late: int
 
 
+PART_ROWS_MAX: Final = 10_000
+"""Rows in one record, somebody in a room counted as one: with the longest ids some half of the largest record."""
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Changes | Marker] = msgspec.json.Decoder(Changes | Marker)
+
+
+def parts(change: Changes, rows_max: int = PART_ROWS_MAX) -> list[Changes]:
+    """The same change in records of at most ``rows_max`` rows; a session stays whole, however many are in it."""
+    rows: list[tuple[str, Any, int]] = [("sessions", row, 1 + len(row.participants)) for row in change.sessions]
+    for name in ("pairs", "removed_sessions", "removed_pairs"):
+        rows += [(name, row, 1) for row in getattr(change, name)]
+    if sum(size for _, _, size in rows) <= rows_max:
+        return [change]
+    found: list[dict[str, Any]] = []
+    room = 0
+    for name, row, size in rows:
+        if size > room or not found:
+            found.append({"sessions": [], "pairs": [], "removed_sessions": [], "removed_pairs": []})
+            room = rows_max
+        found[-1][name].append(row)
+        room -= size
+    last = len(found) - 1
+    return [msgspec.structs.replace(change, **part, more=number < last) for number, part in enumerate(found)]
 
 
 def encode(record: Changes | Marker) -> bytes:

@@ -81,7 +81,7 @@ class Settings:
     linger_ms: int = _setting("FIELD_LINGER_MS", 10, "how long a producer gathers a batch", minimum=0)
     skew_ms_max: int = _setting("FIELD_SKEW_MS_MAX", 60_000, "event time may be this much after received", minimum=0)
     event_bytes_max: int = _setting(
-        "FIELD_EVENT_BYTES_MAX", 65_536, "larger events are rejected", minimum=256, maximum=1_000_000
+        "FIELD_EVENT_BYTES_MAX", 65_536, "larger events are rejected", minimum=16_384, maximum=1_000_000
     )
     depth_max: int = _setting("FIELD_DEPTH_MAX", 16, "deeper JSON is rejected", minimum=4, maximum=100)
     flood_window: int = _setting("FIELD_FLOOD_WINDOW", 1_000, "records looked back on for a flood", minimum=1)
@@ -103,6 +103,9 @@ class Settings:
     )
     publish_ms: int = _setting("FIELD_PUBLISH_MS", 500, "how often Redis gets a new snapshot", minimum=50)
     hot_s: int = _setting("FIELD_HOT_S", 5, "life of field:current in Redis", minimum=1)
+    hot_rows: int = _setting(
+        "FIELD_HOT_ROWS", 5_000, "rows of each list in a snapshot: rooms, people, pairs; all are counted", minimum=1
+    )
     stream_length: int = _setting("FIELD_STREAM_LENGTH", 10_000, "entries kept in consciousness:stream", minimum=1)
     metrics_host: str = _setting("FIELD_METRICS_HOST", "127.0.0.1", "where the metrics endpoints listen")
     worker_metrics_port: int = _setting(

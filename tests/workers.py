@@ -26,8 +26,8 @@ LIMIT_S = 90.0
 """A bound on hanging, never a performance check."""
 
 _numbers = itertools.count()
-_MAIN = "import os, sys; from streams.app import run_worker; from streams.settings import read, known; "
-_MAIN += "sys.exit(run_worker(read({k: v for k, v in os.environ.items() if k in known()})))"
+MAIN = "import os, sys; from streams.app import run_worker; from streams.settings import read, known; "
+MAIN += "sys.exit(run_worker(read({k: v for k, v in os.environ.items() if k in known()})))"
 
 
 class Sent(NamedTuple):
@@ -66,7 +66,7 @@ class WorkerProcess:
         self._file = self.log.open("w")
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FIELD_")} | exports(settings, secrets=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN], env=environ, stdout=self._file, stderr=subprocess.STDOUT
+            [sys.executable, "-c", MAIN], env=environ, stdout=self._file, stderr=subprocess.STDOUT
         )
 
     def __enter__(self) -> WorkerProcess:
@@ -176,10 +176,15 @@ async def folded(settings: Settings) -> ChangelogFollower:
 
 async def expected(settings: Settings) -> dict[str, str]:
     """The digest of the log as it is: each record once, in order, by the pure fold alone."""
+    return digest_of(await read_topic(settings, settings.events_topic), settings)
+
+
+def digest_of(log: Iterable[Any], settings: Settings) -> dict[str, str]:
+    """The digest of these records."""
     folds = {number: PartitionFold(number, settings.shards, settings.rules) for number in range(settings.partitions)}
-    for record in await read_topic(settings, settings.events_topic):
+    for record in log:
         folds[record.partition].fold(record.offset, read_entry(record, record.partition, settings.partitions).events)
-    values = [value for fold in folds.values() for key, value in fold.checkpoint("1-reference").records[:-1]]
+    values = [value for fold in folds.values() for value in fold.checkpoint("1-reference").shard_values]
     return digest(values, settings.rules)
 
 

@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.events import (
-    Bloom,
-    Breath,
-    Data,
-    Entangle,
-    Event,
-    Harmonic,
-    Phrase,
-    Quantum,
-    Release,
-    Spiral,
-    Touch,
-    routing_key,
-    to_millionths,
-)
+from streams.events import DATA_CLASSES, Data, Event, Harmonic, routing_key, to_millionths
 
 START_S = 1_700_000_000
 """A moment that is also the start of a slot of ten seconds."""
@@ -69,22 +55,12 @@ def say(
 
 def data_of(event_type: str, to: str | None, data: dict[str, Any]) -> Data:
     """The ``Data`` of a type, with plain defaults for what is required."""
-    match event_type:
-        case "BREATH":
-            return Breath(phase=data.get("phase", 0.0), rate=data.get("rate"))
-        case "SPIRAL":
-            return Spiral(**data)
-        case "BLOOM":
-            return Bloom(**data)
-        case "TOUCH":
-            return Touch(target_device=to, **data)
-        case "SACRED_PHRASE":
-            return Phrase(phrase=data.get("phrase", "0123456789abcdef"), language=data.get("language"))
-        case "FIELD":
-            harmonics = tuple(Harmonic(*values) for values in data.get("harmonics", ()))
-            return Quantum(harmonics=harmonics, phase=data.get("phase", 0.0), resonance=data.get("resonance"))
-        case "ENTANGLE":
-            return Entangle(target_device=to or "", **data)
-        case "RELEASE":
-            return Release(target_device=to or "")
-    return Data()
+    values = _REQUIRED.get(event_type, {}) | data
+    if event_type in ("TOUCH", "ENTANGLE", "RELEASE"):
+        values["target_device"] = to
+    if "harmonics" in values:
+        values["harmonics"] = tuple(Harmonic(*one) for one in values["harmonics"])
+    return DATA_CLASSES.get(event_type, Data)(**values)
+
+
+_REQUIRED = {"BREATH": {"phase": 0.0}, "SACRED_PHRASE": {"phrase": "0123456789abcdef"}}

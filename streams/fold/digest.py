@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from streams.events import BLOOM, FIELD, SACRED_PHRASE
-from streams.fold import resonance
+from streams.fold import resonance, rooms
 from streams.fold.entanglements import SEPARATOR, is_stale
 from streams.fold.particles import Remembered, newest
 from streams.fold.rules import DEFAULT_RULES, Rules
@@ -65,6 +65,7 @@ def tables(
         for name, key in shard.keys.items():
             state = shard.live(name)
             state.prune(key.watermark, key.watermark, rules)
+            rooms.prune(state.room.session, key.watermark, rules)
             _add_state(out, name, state, key.watermark, rules)
             for device, window in key.windows.items():
                 out["sequences"].append([name, device, window.epoch, window.high, window.seen])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from streams.changes import Changes, Marker, encode
+from streams.changes import Changes, Marker, encode, parts
 from streams.errors import FoldVersionError
 from streams.events import OPTS, Event
 from streams.fold.duplicates import Verdict
@@ -17,7 +17,7 @@ from streams.fold.particles import drop_outranked
 from streams.fold.rows import Shown, changed_rows
 from streams.fold.rules import DEFAULT_RULES, Rules
 from streams.fold.shard import Shard, position_record, record_position, record_shards
-from streams.table import parse_key, position_key, record_key, shard_of
+from streams.table import parse_key, partition_of, position_key, record_key, shard_of
 
 
 class Checkpoint(NamedTuple):
@@ -27,6 +27,11 @@ class Checkpoint(NamedTuple):
     changes: list[tuple[bytes, bytes]]
     marker: bytes
     records: list[tuple[bytes, bytes]]
+
+    @property
+    def shard_values(self) -> list[bytes]:
+        """Values of the shards' records alone."""
+        return [value for _, value in self.records[:-1]]
 
 
 class PartitionFold:
@@ -122,7 +127,7 @@ class PartitionFold:
                     self.partition, number, self.position, writer, generation, self.rules.version, whole,
                     sessions, pairs, gone_sessions, gone_pairs,
                 )  # fmt: skip
-                changes.append((f"{self.partition}/{number}".encode(), encode(change)))
+                changes += [(f"{self.partition}/{number}".encode(), encode(part)) for part in parts(change)]
             records.append((record_key(self.partition, number, writer), shard.encode(self.position)))
         if not full:
             self._unshown -= self._dirty
@@ -164,3 +169,14 @@ def restore(partition: int, shards: int, rules: Rules, position: int, values: Ma
         *records, (position_key(partition, writer), position_record(partition, shards, position, rules))
     ])  # fmt: skip
     return fold
+
+
+def fold_all(
+    events: Iterable[Event], partitions: int, shards: int, rules: Rules = DEFAULT_RULES
+) -> list[PartitionFold]:
+    """The fold alone of events as they arrive: each a record of its partition, OPT_* in every one."""
+    folds = [PartitionFold(number, shards, rules) for number in range(partitions)]
+    for offset, event in enumerate(events):
+        for fold in folds if event.type in OPTS else (folds[partition_of(event.key, partitions)],):
+            fold.fold(offset, [event])
+    return folds

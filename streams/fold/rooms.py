@@ -97,11 +97,11 @@ def present(session: Session, at: int, rules: Rules) -> list[tuple[int, str]]:
     )
 
 
-def prune(session: Session, watermark: int, rules: Rules) -> None:
-    """Drop whoever no reading at or after the watermark can show as present; the rest by name."""
+def prune(session: Session, at: int, rules: Rules) -> None:
+    """Drop whoever no reading at ``at`` (ms) or after can show as present; the rest by name."""
     if not session.present:
         return
-    kept = sorted(stay for stay in session.present.items() if watermark - stay[1][1] <= rules.silence_ms)
+    kept = sorted(stay for stay in session.present.items() if at - stay[1][1] <= rules.silence_ms)
     session.present = dict(kept)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from streams.changes import PairRow, SessionRow
 from streams.fold import resonance
 from streams.fold.entanglements import SEPARATOR, Bond
@@ -66,25 +68,18 @@ def changed_rows(shard: Shard, shown: Shown, full: bool) -> Rows:
 
 
 def _sessions(name: str, key: Key, live: State, rules: Rules) -> list[SessionRow]:
-    rows = [_ended(name, session, True, rules) for session in key.base.room.closed]
-    rows += [_ended(name, session, False, rules) for session in live.room.closed]
-    session = live.room.session
+    rows = [_row(name, session, True, rules) for session in key.base.room.closed]
+    rows += [_row(name, session, False, rules) for session in live.room.closed]
+    session, at = live.room.session, key.watermark
     if session.opened >= 0:
-        at = key.watermark
-        end = read_session_end(session, rules)
-        seats = [device for device, _, seated in end if seated]
-        heard = session.heard.values()
-        rows.append(
-            SessionRow(
-                name, session.opened, session.last, False, len(end), len(seats), len(session.heard),
-                sum(blooms for blooms, _ in heard), sum(phrases for _, phrases in heard), end,
-                coherence(seats, live.rows, at, rules), resonance.read(resonance.total(live.rows.values()), at, rules),
-            )
-        )  # fmt: skip
+        row = _row(name, session, False, rules)
+        step = coherence([device for device, _, seated in row.participants if seated], live.rows, at, rules)
+        felt = resonance.read(resonance.total(live.rows.values()), at, rules)
+        rows.append(msgspec.structs.replace(row, coherence=step, resonance=felt))
     return rows
 
 
-def _ended(name: str, session: Session, final: bool, rules: Rules) -> SessionRow:
+def _row(name: str, session: Session, final: bool, rules: Rules) -> SessionRow:
     end = read_session_end(session, rules)
     heard = session.heard.values()
     return SessionRow(

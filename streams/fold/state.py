@@ -79,7 +79,7 @@ class State:
         """
         for row in self.rows.values():
             row.slots = resonance.prune(row.slots, watermark, rules)
-        rooms.prune(self.room.session, floor_ms, rules)
+        rooms.prune(self.room.session, min(floor_ms, self.room.session.last), rules)  # its row says who was there last
         self.bonds.prune(floor_ms, rules)
 
     def _toggle(self, toggle: Toggle) -> None:

@@ -37,12 +37,17 @@ class Stack:
         self.settings = settings
         self.home = Path(settings.home)
         self.environ = environment(exports(settings, secrets=True))
+        self._started: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Stack:
         self.field("up")
         return self
 
     def __exit__(self, *_: object) -> None:
+        for started in self._started:
+            if started.stdout is not None and not started.stdout.closed:  # the test has failed before it was over
+                started.kill()
+                started.communicate()
         self.field("down")
 
     def run(self, *words: str, **over: str) -> subprocess.CompletedProcess[str]:
@@ -60,8 +65,8 @@ class Stack:
         return done.stdout if code == 0 else done.stderr
 
     def start(self, *words: str, **over: str) -> subprocess.Popen[str]:
-        """Start a command and go on."""
-        return subprocess.Popen(
+        """Start a command and go on; it ends with the stack at the latest."""
+        started = subprocess.Popen(
             [*FIELD, *words],
             env={**self.environ, **over},
             cwd=REPOSITORY,
@@ -69,6 +74,8 @@ class Stack:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._started.append(started)
+        return started
 
     def json(self, *words: str, code: int = 0) -> Any:
         """What a command prints with ``--json``, held to its schema."""

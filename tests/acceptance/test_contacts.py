@@ -13,9 +13,8 @@ import pytest
 
 from streams import contacts
 from streams.fold.digest import digest
-from streams.fold.partition import PartitionFold
+from streams.fold.partition import fold_all
 from streams.settings import Settings
-from streams.table import parse_key, partition_of
 from tests.acceptance.stack import Stack, until
 from tests.fixtures.contacts import RECORDED
 from tests.oracle.contacts import Contacts, count
@@ -127,13 +126,6 @@ def further(stack: Stack, projection: str, before: int) -> int:
 
 def digest_in_memory(settings: Settings, path: Path) -> dict[str, str]:
     """The undisturbed run: the same events folded here, without Kafka, processes or checkpoints."""
-    folds = [PartitionFold(number, settings.shards, settings.rules) for number in range(settings.partitions)]
-    batches: list[list] = [[] for _ in folds]
-    for event in contacts.events(contacts.read_rows(path)):
-        batches[partition_of(event.key, settings.partitions)].append(event)
-    values = []
-    for fold, batch in zip(folds, batches, strict=True):
-        fold.fold(0, batch)
-        records = fold.checkpoint("1-00000000", full=True).records
-        values += [value for key, value in records if parse_key(key)[1] is not None]
+    folds = fold_all(contacts.events(contacts.read_rows(path)), settings.partitions, settings.shards, settings.rules)
+    values = [value for fold in folds for value in fold.checkpoint("1-00000000", full=True).shard_values]
     return digest(values, settings.rules)

@@ -9,11 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from streams.events import OPTS, Event
+from streams.events import Event
 from streams.fold.digest import digest
-from streams.fold.partition import PartitionFold
+from streams.fold.partition import fold_all
 from streams.settings import Settings
-from streams.table import parse_key, partition_of
 from streams.validate import read_record
 from tests.acceptance.stack import Stack
 
@@ -51,15 +50,8 @@ def test_published_lines(make_settings: Callable[..., Settings], tmp_path: Path,
 
 def folded(settings: Settings, events: list[Event]) -> tuple[dict[str, str], dict[str, int]]:
     """Digests and counts of the fold alone."""
-    folds = [PartitionFold(number, settings.shards, settings.rules) for number in range(settings.partitions)]
-    for offset, event in enumerate(events):
-        for fold in folds:
-            if event.type in OPTS or partition_of(event.key, settings.partitions) == fold.partition:
-                fold.fold(offset, [event])
-    values = []
-    for fold in folds:
-        records = fold.checkpoint("1-00000000", full=True).records
-        values += [value for key, value in records if parse_key(key)[1] is not None]
+    folds = fold_all(events, settings.partitions, settings.shards, settings.rules)
+    values = [value for fold in folds for value in fold.checkpoint("1-00000000", full=True).shard_values]
     late = sum(fold.counts["late"] for fold in folds)
     assert late > 100
     counts = {"duplicate": sum(fold.counts["duplicate"] for fold in folds), "late": late}

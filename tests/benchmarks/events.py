@@ -6,36 +6,23 @@ import random
 import uuid
 from collections.abc import Iterator
 
-from streams.events import (
-    BLOOM,
-    BREATH,
-    SACRED_PHRASE,
-    SPIRAL,
-    TOUCH,
-    Bloom,
-    Breath,
-    Data,
-    Event,
-    Phrase,
-    Spiral,
-    Touch,
-)
+from streams import events as ev
 
 START_MS = 1_700_000_000_000
 _PHRASES = [f"{n:032x}" for n in range(16)]
 
 
-def events(count: int, *, devices: int, rooms: int, rate: int, seed: int) -> Iterator[Event]:
+def events(count: int, *, devices: int, rooms: int, rate: int, seed: int) -> Iterator[ev.Event]:
     """``count`` events at ``rate`` a second of event time; half of the devices are in a room, half by themselves."""
     rnd = random.Random(seed)
     sent: dict[int, int] = {}
     for number in range(count):
         device = rnd.randrange(devices)
         sent[device] = sent.get(device, 0) + 1
-        kind = rnd.choice((BREATH, SPIRAL, BLOOM, TOUCH, SACRED_PHRASE))
+        kind = rnd.choice((ev.BREATH, ev.SPIRAL, ev.BLOOM, ev.TOUCH, ev.SACRED_PHRASE))
         room = f"room-{device % rooms:03d}" if rooms and device % 2 else None
         name = f"device-{device:06d}"
-        yield Event(
+        yield ev.Event(
             timestamp=START_MS + number * 1000 // rate,
             id=str(uuid.UUID(int=rnd.getrandbits(128))),
             type=kind,
@@ -50,9 +37,9 @@ def events(count: int, *, devices: int, rooms: int, rate: int, seed: int) -> Ite
         )
 
 
-def _data(kind: str, rnd: random.Random) -> Data:
-    if kind == BREATH:
-        return Breath(round(rnd.uniform(0, 6.283), 3), 14.0)
-    if kind == SACRED_PHRASE:
-        return Phrase(rnd.choice(_PHRASES), "en")
-    return {SPIRAL: Spiral(turns=2.0), BLOOM: Bloom(radius=1.5), TOUCH: Touch(pressure=0.5)}[kind]
+def _data(kind: str, rnd: random.Random) -> ev.Data:
+    if kind == ev.BREATH:
+        return ev.Breath(round(rnd.uniform(0, 6.283), 3), 14.0)
+    if kind == ev.SACRED_PHRASE:
+        return ev.Phrase(rnd.choice(_PHRASES), "en")
+    return {ev.SPIRAL: ev.Spiral(turns=2.0), ev.BLOOM: ev.Bloom(radius=1.5), ev.TOUCH: ev.Touch(pressure=0.5)}[kind]

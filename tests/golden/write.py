@@ -51,7 +51,7 @@ def fold(records: list[Record]) -> dict[str, Any]:
             if isinstance(item, Rejection):
                 rejected[item.reason] = rejected.get(item.reason, 0) + 1
         partition.fold(offset, [item for item in items if isinstance(item, Event)])
-    values = [value for _, value in partition.checkpoint("1-00000000", full=True).records[:-1]]
+    values = partition.checkpoint("1-00000000", full=True).shard_values
     return {
         "fold_version": DEFAULT_RULES.version,
         "shards": SHARDS,

@@ -15,7 +15,7 @@ from projections.views import Views
 from streams.settings import Settings
 from tests.integration.folded import FakeFollower, checkpoints, lively
 from tests.integration.projecting import Door, until
-from tests.worlds import START_S
+from tests.worlds import START_S, say
 
 NOW = (START_S + 20) * 1000
 LATER = NOW + 86_400_000  # after the watermark of all that is folded here
@@ -64,6 +64,37 @@ async def test_a_snapshot_is_whole(plain: Settings, redis: Redis) -> None:
     }
     assert pairs == {f"{pair.low}|{pair.high}": msgspec.to_builtins(pair) for pair in reading.pairs}
     assert pairs
+
+
+async def test_no_list_grows_without_limit_and_all_are_counted(plain: Settings, redis: Redis) -> None:
+    """Rooms of one, two and three, and a pair for every two: the fullest rooms, the strongest pairs."""
+    world = World(replace(plain, hot_rows=4), redis)
+    people = [("attic", ["ana"]), ("hall", ["ana", "bea", "cyd"]), ("roof", ["dan", "eve"])]
+    events = [say(who, "BREATH", 0, room=room) for room, all_of_them in people for who in all_of_them]
+    events += [
+        say("ana", "ENTANGLE", number, to=f"other-{number}", room="hall", intensity=number / 10) for number in range(7)
+    ]
+    async with redis.pubsub() as heard:
+        await heard.subscribe(world.names.channel_entanglements)
+        for step in checkpoints(plain, 0, events, 6):
+            world.take(step.records)
+            assert await world.publisher.publish(NOW)
+        messages = [await heard.get_message(timeout=5) for _ in range(2)]
+    current = msgspec.json.decode(await redis.get("field:current"))
+    strongest = [f"other-{number}" for number in (3, 4, 5, 6)]
+    assert [pair["high"] for pair in current["pairs"]] == strongest
+    assert sorted(await redis.hkeys("entanglements")) == [f"ana|{other}".encode() for other in strongest]
+    rooms = [(room["room_id"], room["present"], len(room["participants"])) for room in current["rooms"]]
+    assert rooms == [("attic", 1, 0), ("hall", 3, 3), ("roof", 2, 1)]
+    assert (current["rooms_open"], current["entanglements_living"]) == (3, 7)
+    assert len(msgspec.json.decode(messages[1]["data"])["came"]) == 4
+    few = World(replace(plain, hot_rows=2), redis)
+    for step in checkpoints(plain, 0, events, 6):
+        few.take(step.records)
+    assert await few.publisher.publish(NOW)
+    current = msgspec.json.decode(await redis.get("field:current"))
+    assert [room["room_id"] for room in current["rooms"]] == ["hall", "roof"]
+    assert (current["rooms_open"], await redis.hlen("entanglements")) == (3, 2)
 
 
 async def test_lower_positions_and_earlier_readings_are_refused(plain: Settings, redis: Redis) -> None:

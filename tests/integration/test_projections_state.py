@@ -9,6 +9,7 @@ import pytest
 from projections.samples import Sampler
 from projections.state import State
 from projections.views import Views
+from streams.changes import Changes, decode, encode, parts
 from streams.errors import ProjectionError
 from streams.fold.partition import PartitionFold
 from streams.settings import Settings
@@ -71,6 +72,25 @@ async def test_a_full_picture_sweeps_what_is_not_in_it(make_settings) -> None:
     assert await projected(settings, written) == await projected(other, values(other, events, 10_000))
 
 
+async def test_a_picture_in_parts_is_the_picture(make_settings) -> None:
+    """Each part in a transaction of its own; what stood there before goes with the last one."""
+    whole, divided = make_settings(project_events=1), make_settings(project_events=1)
+    events, stray = lively(7, 200), [say("xav", "TOUCH", second, to="yan", room="hall") for second in range(0, 50, 10)]
+    fold = PartitionFold(0, whole.shards, whole.rules)
+    fold.fold(500, events)
+    full = fold.checkpoint("2-0", full=True)
+    written = values(whole, stray, 50) + [value for _, value in full.changes]
+    in_parts = [encode(part) for value in written for part in cut(value)]
+    assert len(in_parts) > 2 * len(written)
+    assert await projected(divided, in_parts) == await projected(whole, written)
+
+
+def cut(value: bytes) -> list[Any]:
+    """A record of field.changes in parts of one row."""
+    found = decode(value)
+    return parts(found, 1) if isinstance(found, Changes) else [found]
+
+
 async def test_bytes_of_another_version_stop_the_projector(make_settings) -> None:
     settings = make_settings()
     with pytest.raises(ProjectionError, match="same version of worker and projector"):
@@ -102,3 +122,22 @@ async def test_states_and_samples_follow_whole_checkpoints(make_settings) -> Non
     assert [(node, position) for node, position, _ in states] == [("0", {"0": 39}), ("field", {"0": 39})]
     assert [(node, position) for node, position, _, _ in before] == [("0", {"0": 19}), ("field", {"0": 19})]
     assert before[0][2] != states[0][2]
+
+
+async def test_a_clock_that_is_ahead_does_not_stop_the_samples(make_settings) -> None:
+    """Readings are at the clock's time then; each sample stands at the time when it was taken."""
+    settings = make_settings()
+    views, follower = Views(settings), FakeFollower()
+    views._follower = follower
+    events = [say("ana", "BLOOM", 60, room="hall"), *(say("bea", "BLOOM", 55 + n, room="hall") for n in range(3))]
+    now = START_S * 1000
+    async with database(settings.database_url) as pool:
+        sampler = Sampler(settings, views, pool)
+        for turn, step in enumerate(checkpoints(settings, 0, events, 1)):
+            for partition, shard in follower.take(step.records):
+                views._waiting.setdefault(partition, set()).add(shard)
+            assert await sampler.sample(now + 1_000 * turn) == 2
+    sampled = "SELECT extract(epoch FROM timestamp)::bigint, position FROM resonance_samples WHERE node_id = 'field'"
+    assert rows(settings.database_url, sampled + " ORDER BY 1") == [(START_S + turn, {"0": turn}) for turn in range(4)]
+    at = rows(settings.database_url, "SELECT (state ->> 'at')::bigint FROM consciousness_states")
+    assert at == [((START_S + 60) * 1000,)] * 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -68,9 +70,10 @@ async def test_killed_again_and_again_the_state_is_that_of_the_log(kafka: str, t
         assert worker.stop() == 0
 
 
-async def test_two_workers_share_and_take_over(settings: Settings) -> None:
+@asynccontextmanager
+async def two_sharing(settings: Settings, events: list[Sent]) -> AsyncIterator[tuple[WorkerProcess, WorkerProcess]]:
+    """A worker, and a second one that has taken half of its partitions; 15,000 events are published on the way."""
     await topics.create(settings)
-    events = records(crowd(20_000), settings)
     with WorkerProcess(settings) as first:
         await first.says("partitions [0, 1, 2, 3]")
         await publish(settings, events[:5_000])
@@ -78,25 +81,24 @@ async def test_two_workers_share_and_take_over(settings: Settings) -> None:
             await publish(settings, events[5_000:10_000])
             await until(lambda: shares(first) and shares(second), "the second worker got no partitions")
             await publish(settings, events[10_000:15_000])
-            first.kill()
-            await publish(settings, events[15_000:])
-            follower = await folded(settings)
-            assert found(follower, settings) == await expected(settings)
-            assert second.stop() == 0
+            yield first, second
+
+
+async def test_two_workers_share_and_take_over(settings: Settings) -> None:
+    events = records(crowd(20_000), settings)
+    async with two_sharing(settings, events) as (first, second):
+        first.kill()
+        await publish(settings, events[15_000:])
+        follower = await folded(settings)
+        assert found(follower, settings) == await expected(settings)
+        assert second.stop() == 0
 
 
 async def test_what_one_gives_back_the_other_takes_again(settings: Settings) -> None:
     """The first holds partitions, loses them to the second, and has them again: nothing of before may be left."""
-    await topics.create(settings)
     events = records(crowd(20_000), settings)
-    with WorkerProcess(settings) as first:
-        await first.says("partitions [0, 1, 2, 3]")
-        await publish(settings, events[:5_000])
-        with WorkerProcess(settings) as second:
-            await publish(settings, events[5_000:10_000])
-            await until(lambda: shares(first) and shares(second), "the second worker got no partitions")
-            await publish(settings, events[10_000:15_000])
-            assert await asyncio.to_thread(second.stop) == 0
+    async with two_sharing(settings, events) as (first, second):
+        assert await asyncio.to_thread(second.stop) == 0
         await until(lambda: assigned(first)[-1].count(",") == 4, "the first worker got no partitions back")
         await publish(settings, events[15_000:])
         follower = await folded(settings)

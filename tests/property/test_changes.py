@@ -7,9 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projections.rows import state_rows
 from streams import changes
 from streams.fold.rules import Rules
 from tests.oracle import Constants, Oracle
+from tests.oracle.state import present
 from tests.property.adapter import Field, differences
 from tests.property.profile import law
 from tests.property.strategies import World, split, worlds
@@ -27,9 +29,12 @@ class Reader:
         sessions = {(row.room_id, row.opened): row for row in change.sessions}
         pairs = {(row.routing_key, row.low, row.high): row for row in change.pairs}
         gone_sessions, gone_pairs = set(map(tuple, change.removed_sessions)), set(map(tuple, change.removed_pairs))
-        if change.full:
-            gone_sessions |= {k for k, (_, s, row) in self.sessions.items() if s == change.shard and not row.final}
-            gone_pairs |= {k for k, (_, s, _row) in self.pairs.items() if s == change.shard}
+        if change.full and not change.more:
+            seen = change.position  # rows of this very position came with the parts before
+            gone_sessions |= {
+                k for k, (p, s, row) in self.sessions.items() if s == change.shard and p < seen and not row.final
+            }
+            gone_pairs |= {k for k, (p, s, _row) in self.pairs.items() if s == change.shard and p < seen}
         for known, gone, new in ((self.sessions, gone_sessions, sessions), (self.pairs, gone_pairs, pairs)):
             for key in gone - new.keys():
                 if key in known and known[key][0] <= change.position:
@@ -54,6 +59,7 @@ def wanted_sessions(oracle: Oracle) -> dict[Any, Any]:
             "devices": len(session.heard),
             "blooms": sum(session.blooms.values()),
             "phrases": sum(session.phrases.values()),
+            "participants": present(session, session.last, key.constants),
         }
         for name, key in oracle.keys.items()
         for session in [*key.finished, *([key.session] if key.session else [])]
@@ -78,6 +84,7 @@ def wanted_pairs(oracle: Oracle) -> dict[Any, Any]:
 def against_definition(reader: Reader, oracle: Oracle) -> list[str]:
     sessions = {
         key: {name: getattr(row, name) for name in ("last", "devices", "blooms", "phrases")}
+        | {"participants": [device for device, _, _ in row.participants]}
         for key, (_, _, row) in reader.sessions.items()
     }
     pairs = {
@@ -112,3 +119,52 @@ def test_rows_follow_the_definition(world: World, between: list[int]) -> None:
             checkpoint(full=True)
     checkpoint()
     assert not against_definition(reader, Oracle.of(world.arrivals, Constants(**world.rules)))
+
+
+def stored(changed: list[changes.Changes], sizes: list[int]) -> dict[str, Any]:
+    """What the projector's statements leave behind; batches of these sizes, each a transaction."""
+    tables: dict[str, dict[Any, dict[str, Any]]] = {"sessions": {}, "pairs": {}}
+    shards: dict[int, tuple[int, int]] = {}
+    keys = {"sessions": ("room_id", "opened"), "pairs": ("routing_key", "low", "high")}
+    for batch in split(changed, sizes):  # type: ignore[arg-type]  # any list is cut the same way
+        statements = state_rows(batch, shards)  # type: ignore[arg-type]
+        for name, rows in tables.items():
+            for row in getattr(statements, f"{name}_remove"):
+                at = tuple(row[part] for part in keys[name])
+                if at in rows and rows[at]["position"] <= row["position"]:
+                    del rows[at]
+            for row in getattr(statements, f"{name}_upsert"):
+                at = tuple(row[part] for part in keys[name])
+                if at not in rows or rows[at]["position"] <= row["position"]:
+                    rows[at] = row
+            for sweep in getattr(statements, f"{name}_sweep"):
+                for at, row in list(rows.items()):
+                    old = row["shard"] == sweep["shard"] and row["position"] < sweep["position"]
+                    if old and not row.get("final"):
+                        del rows[at]
+        for row in statements.shards_store:
+            shards[row["shard"]] = (row["position"], 1)
+    return tables
+
+
+@law
+@given(
+    worlds(honest=True),
+    st.lists(st.integers(0, 5), min_size=1, max_size=9),
+    st.integers(1, 4),
+    st.lists(st.integers(1, 7), min_size=1, max_size=4),
+)
+def test_parts_are_the_whole(world: World, between: list[int], rows_max: int, sizes: list[int]) -> None:
+    """A change in several records, in any transactions, leaves the rows that it leaves in one."""
+    field, whole = Field(Rules(**world.rules)), []
+    for turn, events in enumerate(split(world.arrivals, [2])):
+        field.publish(events)
+        what = between[turn % len(between)]
+        if what:
+            whole += changes_of(field, full=what == 5)
+        if what == 4:
+            field.restart()
+    whole += changes_of(field)
+    divided = [part for change in whole for part in changes.parts(change, rows_max)]
+    assert all(len(part.sessions) <= rows_max and len(part.pairs) <= rows_max for part in divided)
+    assert stored(divided, sizes) == stored(whole, [1])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from streams import changes
-from streams.changes import Changes
+from streams.changes import Changes, load_view
 from streams.errors import FoldVersionError
 from streams.events import Event
 from streams.fold.digest import digest, tables
+from streams.fold.merge import read_rooms
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.fold.rules import Rules
 from tests.worlds import START_S, event_id, say
@@ -25,10 +26,6 @@ def rows(checkpoint: Checkpoint) -> Changes:
     (change,) = (changes.decode(value) for _, value in checkpoint.changes)
     assert isinstance(change, Changes)
     return change
-
-
-def values(checkpoint: Checkpoint) -> list[bytes]:
-    return [value for _, value in checkpoint.records[:-1]]
 
 
 def echoes(*seconds: float, room: str = "hall") -> list[Event]:
@@ -90,7 +87,7 @@ def test_loading_takes_the_highest_position_over_all_writers() -> None:
         loaded.fold(offset, [event])
     assert loaded.counts["accepted"] == 0
     loaded.fold(6, [say("cy", "BREATH", 41, phase=0.0)])
-    assert len(tables(values(loaded.checkpoint("3-b")))["resonance"]) == 3
+    assert len(tables(loaded.checkpoint("3-b").shard_values)["resonance"]) == 3
 
 
 def test_another_fold_refuses_the_state() -> None:
@@ -115,7 +112,7 @@ def test_more_particles_than_fit_are_the_same_for_any_number_of_shards(shards: i
         several.fold(offset, [event])
         newest.update(several.checkpoint("1-a").records[:-1])
     whole = fold(events, 1, rules).checkpoint("1-a")
-    assert digest(newest.values(), rules)["particles"] == digest(values(whole), rules)["particles"]
+    assert digest(newest.values(), rules)["particles"] == digest(whole.shard_values, rules)["particles"]
 
 
 def test_a_shard_never_claims_more_than_it_holds() -> None:
@@ -154,9 +151,9 @@ def test_a_gesture_of_before_opting_out_is_echoed_by_nobody() -> None:
         say("ana", "ENTER", 0.5, room="hall"),
         say("ben", "BLOOM", 0.8, room="hall"),
     ]
-    assert tables(values(fold(story).checkpoint("1-a")))["entanglements"] == []
+    assert tables(fold(story).checkpoint("1-a").shard_values)["entanglements"] == []
     never_out = [event for event in story if not event.type.startswith("OPT")]
-    assert len(tables(values(fold(never_out).checkpoint("1-a")))["entanglements"]) == 1
+    assert len(tables(fold(never_out).checkpoint("1-a").shard_values)["entanglements"]) == 1
 
 
 def test_an_id_used_with_and_without_a_number_is_known_at_its_latest_time() -> None:
@@ -182,5 +179,32 @@ def test_an_emptied_place_keeps_its_rank_among_equal_ids(shards: int) -> None:
     fold = PartitionFold(0, shards, Rules(particles=1))
     for offset, event in enumerate(story):
         fold.fold(offset, [event])
-    (place,) = tables(values(fold.checkpoint("1-a")), Rules(particles=1))["particles"]
+    (place,) = tables(fold.checkpoint("1-a").shard_values, Rules(particles=1))["particles"]
     assert place[2:5] == ["", "", ""]
+
+
+def test_a_picture_that_is_too_large_for_a_record_comes_in_parts() -> None:
+    count = changes.PART_ROWS_MAX + 1
+    one = fold([say("ana", "ENTANGLE", number / 1000, to=f"other-{number}", room="hall") for number in range(count)])
+    taken = [changes.decode(value) for key, value in one.checkpoint("1-a").changes if key == b"0/0"]
+    found = [change for change in taken if isinstance(change, Changes)]
+    assert [(change.full, change.more, change.position) for change in found] == [
+        (True, True, count - 1),
+        (True, False, count - 1),
+    ]
+    assert len({pair.high for change in found for pair in change.pairs}) == count
+
+
+def test_an_open_session_carries_its_readings_and_an_ended_one_none() -> None:
+    story = [
+        say(who, "BREATH", at, room="hall", phase=at, intensity=1)
+        for at in (0, 0.5, 400, 400.5)
+        for who in ("ana", "ben")
+    ]
+    taken = fold(story).checkpoint("1-a")
+    ended, current = rows(taken).sessions
+    (room,) = read_rooms([load_view(value) for value in taken.shard_values], story[-1].timestamp, Rules())
+    assert (current.coherence, current.resonance) == (room.coherence, room.resonance)
+    assert room.coherence > 0.5 < room.resonance
+    assert (ended.coherence, ended.resonance) == (None, None)
+    assert [device for device, _, _ in ended.participants] == ["ana", "ben"]

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 
 from projections.rows import Statements, state_rows
-from streams.changes import Changes, PairRow, SessionRow
+from streams.changes import Changes, PairRow, SessionRow, encode, parts
+from streams.topics import RECORD_BYTES_MAX
 
 
 def session(room: str, opened: int, **values: Any) -> SessionRow:
     plain = {"last": opened, "final": False, "present": 1, "seated": 1, "devices": 1, "blooms": 0, "phrases": 0}
-    return SessionRow(room, opened, participants=[("ana", opened, True)], **(plain | values))
+    return SessionRow(room, opened, **({"participants": [("ana", opened, True)]} | plain | values))
 
 
 def pair(low: str, high: str, last: int) -> PairRow:
@@ -83,3 +84,25 @@ def test_a_full_picture_replaces_its_shard_but_not_final_sessions() -> None:
         "pairs_upsert": [("cyd-dan", 5), ("bea-cyd", 6)],
     }
     assert found.pairs_sweep == [{"partition": 0, "shard": 0, "position": 6}]
+
+
+def test_what_is_not_in_a_picture_is_known_when_its_last_part_has_come() -> None:
+    rows = [pair("ana", "bea", 1), pair("ana", "cyd", 1), pair("bea", "cyd", 1)]
+    first, second = parts(change(6, full=True, pairs=rows), 2)
+    assert (first.full, first.more, second.full, second.more) == (True, True, True, False)
+    both = [("ana-bea", 6), ("ana-cyd", 6)]
+    assert shape(state_rows([change(5, pairs=[pair("eve", "fay", 1)]), first], {})) == {"pairs_upsert": both}
+    assert state_rows([first], {}).pairs_sweep == []
+    assert shape(state_rows([first, second], {})) == {"pairs_upsert": [*both, ("bea-cyd", 6)]}
+    assert state_rows([second], {0: (6, 1)}).pairs_sweep == [{"partition": 0, "shard": 0, "position": 6}]
+
+
+def test_a_part_of_the_longest_rows_is_a_record_that_kafka_takes() -> None:
+    long = "x" * 64
+    bond = PairRow(long, long, long, 2**31, False, long, 1_000_000, 2**31)
+    crowd = session(long, 2**41, participants=[(long, 2**41, False)] * 999)
+    written = parts(change(2**50, full=True, pairs=[bond] * 50_000, sessions=[crowd] * 120))
+    assert sum(len(part.pairs) for part in written) == 50_000
+    assert sum(len(part.sessions) for part in written) == 120
+    assert max(len(encode(part)) for part in written) < RECORD_BYTES_MAX - 1_024
+    assert [part.more for part in written] == [True] * (len(written) - 1) + [False]

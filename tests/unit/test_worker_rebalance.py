@@ -1,0 +1,192 @@
+"""The guards of the agent: batches, changelog keys and assignments of before a rebalance change nothing after it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams import agents, assignment
+from streams.agents import Folding
+from streams.assignment import Assignment
+from streams.settings import Settings
+from streams.transport import Batch
+from tests.worlds import say
+
+SETTINGS = Settings(partitions=2, shards=2)
+TOPIC = SETTINGS.events_topic
+
+
+class Intake:
+    """Takes whole batches, or says that the partitions went away meanwhile."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.events = 0
+        self.records = 0
+        self.loses = False
+
+    async def fold(self, batch: Batch, part: Any, _assignment: Any) -> bool:
+        self.taken.append(batch.first)
+        self.events += 1
+        return not self.loses
+
+
+class Bare(Folding):
+    """The worker's work with nothing of Faust's behind it."""
+
+    def __init__(self, generation: int = 1) -> None:
+        self.sought: list[tuple[TP, int]] = []
+        self.generation = generation
+        self.ends: dict[TP, int] = {TP(TOPIC, 0): 10, TP(TOPIC, 1): 20, TP("changelog", 0): 30}
+        self.while_asking: Any = lambda: None
+        self._app = SimpleNamespace(consumer=self, consumer_generation_id=generation)
+        self._settings = SETTINGS
+        self._intake: Any = Intake()
+        self._table = SimpleNamespace(data=SimpleNamespace(data={}))
+        self._delivery: Any = SimpleNamespace(take=lambda: self.sought.append((TP("taken", 0), 0)))
+        self._incarnation = "aaaa"
+        self._assignment: Assignment | None = assignment.load([], {0: 0}, generation, "aaaa", SETTINGS)
+        self._due = asyncio.Event()
+        self._closing = False
+        self.checkpoints: list[Assignment] = []
+
+    async def _checkpoint(self, of: Assignment) -> None:
+        self.checkpoints.append(of)
+
+    # Faust's consumer
+    async def seek(self, tp: TP, offset: int) -> None:
+        self.sought.append((tp, offset))
+
+    def assignment(self) -> set[TP]:
+        return set(self.ends)
+
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        self.while_asking()
+        return {tp: self.ends[tp] for tp in tps}
+
+    @property
+    def part(self) -> Any:
+        assert self._assignment is not None
+        return self._assignment.partitions[0]
+
+
+def event(first: int, last: int | None = None, *, partition: int = 0, generation: int = 1) -> Any:
+    records = [SimpleNamespace(offset=offset) for offset in (first, first if last is None else last)]
+    tp = TP(TOPIC, partition)
+    message = SimpleNamespace(tp=tp, partition=partition, generation_id=generation)
+    return SimpleNamespace(value=Batch(records), message=message)
+
+
+async def test_a_batch_is_folded_and_waits_for_its_checkpoint() -> None:
+    here, batch = Bare(), event(0, 9)
+    await here._take(batch)
+    assert here._intake.taken == [0]
+    assert (here.part.folded, here.part.next_offset) == ([batch], 10)
+    assert batch.value.records == ()
+
+
+@pytest.mark.parametrize("why", ["no assignment", "closing", "an earlier generation", "another partition"])
+async def test_a_batch_that_is_not_ours_is_neither_folded_nor_kept(why: str) -> None:
+    here = Bare(generation=2)
+    batch = event(
+        0, 9, generation=1 if why == "an earlier generation" else 2, partition=int(why == "another partition")
+    )
+    part = here.part
+    if why == "no assignment":
+        here._assignment = None
+    here._closing = why == "closing"
+    await here._take(batch)
+    assert (here._intake.taken, part.folded, part.next_offset) == ([], [], 0)
+    assert len(batch.value.records) == 2
+
+
+async def test_a_batch_whose_partition_went_away_while_it_was_folded_is_not_acknowledged() -> None:
+    here, batch = Bare(), event(0, 9)
+    here._intake.loses = True
+    await here._take(batch)
+    assert (here.part.folded, here.part.next_offset) == ([], 0)
+
+
+async def test_a_batch_after_a_gap_waits_for_what_is_between() -> None:
+    here = Bare()
+    await here._take(event(0, 9))
+    await here._take(event(20, 29))
+    await here._take(event(30, 39))  # was on its way already
+    assert here.sought == [(TP(TOPIC, 0), 10)]
+    assert here._intake.taken == [0]
+    await here._take(event(10, 29))
+    assert here._intake.taken == [0, 10]
+    assert here.part.next_offset == 30
+
+
+async def test_folding_does_not_run_far_ahead_of_its_checkpoint() -> None:
+    """The state that is not stored yet, and the batches that wait, have a bound."""
+    here = Bare()
+    here._intake.events = SETTINGS.checkpoint_events - 2
+    await here._take(event(0))
+    assert (here._due.is_set(), here.checkpoints) == (False, [])
+    await here._take(event(1))
+    assert (here._due.is_set(), here.checkpoints) == (True, [])
+    here._intake.events = agents.AHEAD * SETTINGS.checkpoint_events - 1
+    await here._take(event(2))
+    assert here.checkpoints == [here._assignment]
+
+
+async def test_revoked_is_forgotten_whole() -> None:
+    here = Bare()
+    before = here._assignment
+    assert before is not None
+    await here._revoked(None, set())
+    assert here._assignment is None
+    assert (before.current, before.partitions) == (False, {})
+    assert here.sought == [(TP("taken", 0), 0)]  # sends of a revoked partition are nobody's checkpoint any more
+    await here._revoked(None, set())
+
+
+async def test_keys_of_partitions_that_went_away_are_dropped_before_recovery() -> None:
+    here = Bare()
+    here._table.data.data |= {b"0/1/1-a": b"x", b"1/1/1-a": b"y", b"1/position/1-a": b"z"}
+    await here._assigned(None, {TP(TOPIC, 0), TP("changelog", 0)})
+    assert set(here._table.data.data) == {b"0/1/1-a"}
+
+
+def stored() -> dict[bytes, bytes]:
+    """Changelog records of partition 0, folded up to offset 4."""
+    part = assignment.load([], {0: 5}, 1, "zzzz", SETTINGS).partitions[0]
+    part.fold.fold(4, [say("ana", "BLOOM", 0, room="hall", seq=0)])
+    return dict(part.plan("1-zzzz")[0].records)
+
+
+async def test_recovered_state_is_loaded_for_the_partitions_that_are_ours() -> None:
+    here = Bare(generation=3)
+    here._assignment = None
+    here._table.data.data |= {**stored(), b"0/0/1-b": b""}  # a tombstone
+    here._intake.events = 77
+    await here._recovered()
+    found = here._assignment
+    assert found is not None
+    assert (found.generation, found.writer, sorted(found.partitions)) == (3, "3-aaaa", [0, 1])
+    assert [part.full_until for _, part in sorted(found.partitions.items())] == [9, 19]
+    assert (found.partitions[0].next_offset, found.partitions[1].next_offset) == (5, 0)
+    assert here._intake.events == 0
+
+
+async def test_a_recovery_that_another_rebalance_overtook_builds_nothing() -> None:
+    here = Bare(generation=3)
+    here._assignment = None
+    here.while_asking = lambda: setattr(here._app, "consumer_generation_id", 4)
+    await here._recovered()
+    assert here._assignment is None
+
+
+async def test_without_partitions_of_the_input_nothing_is_asked() -> None:
+    here = Bare()
+    here.ends = {TP("changelog", 0): 30}
+    here.while_asking = lambda: pytest.fail("to aiokafka, no partitions means all")
+    await here._recovered()
+    assert here._assignment is not None
+    assert here._assignment.partitions == {}
