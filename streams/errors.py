@@ -11,6 +11,7 @@ FieldError                  exit_code, and a line that a person can act on
     HistoryError            records of the log are neither in Kafka nor in an archive
   WireError                 bytes that are not events (reason, detail)
   PartUnavailable           Kafka, PostgreSQL or Redis does not answer
+  StoreError                the embedded log cannot be read or written
   ProjectionError           a projection cannot go on from where it is
   SetupError                a part cannot be brought to this machine or started on it
   SchemaError               the database's schema is not one that this version can migrate
@@ -98,6 +99,12 @@ class PartUnavailable(FieldError):
     def __init__(self, part: str, problem: str) -> None:
         super().__init__(f"{part} does not answer: {problem}")
         self.part = part
+
+
+class StoreError(FieldError):
+    """The file of the embedded log cannot be read or written: the line says what to do with it."""
+
+    exit_code = 14
 
 
 class ProjectionError(FieldError):
