@@ -59,7 +59,7 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
     """The settings in force, with an absolute ``home``; raises SettingError that names a bad one.
 
     A metrics port 0 in the environment means any: a command then looks where the running stack chose to be,
-    a ``daemon`` takes a port of its own.
+    a ``daemon`` takes a port of its own. FIELD_PARTS=auto means what the start has chosen.
     """
     environ = os.environ if environ is None else environ
     home = home_of(environ)
@@ -69,6 +69,8 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
         for name in METRICS_PORTS:
             if here.get(name) == "0" and name in before:
                 del here[name]
+    if here.get("FIELD_PARTS") == "auto" and "FIELD_PARTS" in before:  # as it was chosen
+        del here["FIELD_PARTS"]
     return replace(read({**before, **here}), home=str(home))
 
 

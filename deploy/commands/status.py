@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from deploy import context, live, observe
+from deploy import backend, context, live
 from deploy.commands.output import print_json
 from deploy.observe import Status
 
@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
 
 
 def run_status(args: argparse.Namespace) -> int:
-    status = asyncio.run(observe.look(context.load()))
+    status = asyncio.run(backend.look(context.load()))
     if args.json:
         print_json(status)
     else:
@@ -59,7 +59,7 @@ def lines(status: Status) -> Iterator[str]:
             f"{counts.duplicate}, late {counts.late}, copied {counts.copied}, rejected: {bad}"
         )
     figures = ", ".join(f"{name} {value}" for name, value in live.figures(status))
-    yield f"the field: {figures or 'no fresh snapshot in Redis'}"
+    yield f"the field: {figures or 'no fresh snapshot'}"
 
 
 def _vector(positions: dict[int, int]) -> str:

@@ -87,6 +87,7 @@ class Driver:
                 due = time.monotonic() + every_s
             if not records:
                 stop.wait(POLL_S)
+        self.step()  # what was just published is in it, if that is not much
         self.checkpoint()
 
     def step(self) -> int:
