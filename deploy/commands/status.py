@@ -55,7 +55,7 @@ def lines(status: Status) -> Iterator[str]:
     if counts.events is not None:
         bad = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items()) or "none"
         yield (
-            f"events since the worker started: {counts.events}, folded {counts.folded}, duplicate "
+            f"events counted: {counts.events}, folded {counts.folded}, duplicate "
             f"{counts.duplicate}, late {counts.late}, copied {counts.copied}, rejected: {bad}"
         )
     figures = ", ".join(f"{name} {value}" for name, value in live.figures(status))

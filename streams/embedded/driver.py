@@ -136,8 +136,12 @@ class Driver:
         """The folds as they were kept; where they cannot be used, empty ones, and the log is folded anew."""
         try:
             folds = self._folds()
-        except FoldVersionError as error:
-            self._say(f"{error}. The embedded state is rebuilt from its log now, by itself")
+        except FoldVersionError:
+            records = sum(end for _, end in log.bounds(self._store).values())
+            self._say(
+                "the kept state is of another fold, other FIELD_RULE_* or another FIELD_SHARDS: "
+                f"it is folded anew from the log ({records} records)"
+            )
             state.forget(self._store)
             folds = self._folds()
         delivered = state.delivered(self._store)

@@ -13,6 +13,7 @@ from streams import metrics, wire
 from streams.delivery import Place, source_headers, source_of
 from streams.embedded.log import StoredRecord
 from streams.embedded.state import Letter
+from streams.embedded.store import file_of
 from streams.errors import FloodError
 from streams.events import OPTS, Event
 from streams.flood import Flood
@@ -86,8 +87,8 @@ class Intake:
                 self._copy(item, place, index, (home,))
         if self._flood.add(2 * rejected >= len(items)):
             raise FloodError(
-                f"{self._flood.bad} of the last {self._settings.flood_window} records are bad; the dead letters say "
-                "why: mend the publisher, or raise FIELD_FLOOD_SHARE to go on",
+                f"{self._flood.bad} of the last {self._settings.flood_window} records are bad; table rejected of "
+                f"{file_of(self._settings)} says why: mend the publisher, or raise FIELD_FLOOD_SHARE to go on",
                 topic=place.topic, partition=place.partition, offset=place.offset,
             )  # fmt: skip
         return here
