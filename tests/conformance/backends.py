@@ -78,7 +78,9 @@ async def live(settings: Settings, sent: Sequence[Sent]) -> Outcome:
     assert digests == await expected(settings)
     seen = [decode(record.value) for record in await read_topic(settings, settings.changes_topic)]
     markers: dict[int, Any] = {marker.partition: marker for marker in seen if isinstance(marker, Marker)}
-    counts = [{name: getattr(marker, name) for name in ("accepted", "duplicate", "late")} for marker in markers.values()]
+    counts = [
+        {name: getattr(marker, name) for name in ("accepted", "duplicate", "late")} for marker in markers.values()
+    ]
     letters = await read_topic(settings, settings.rejected_topic)
     rejected = {letter.key.decode(): (dict(letter.headers)["reason"].decode(), letter.value) for letter in letters}
     return Outcome(digests, _counts(counts), rejected)

@@ -148,7 +148,7 @@ def test_a_rebuild_that_is_cut_off_goes_on_and_copies_what_was_not_copied(settin
 
 
 def test_one_process_folds_a_log(settings: Settings) -> None:
-    with Driver(settings), pytest.raises(StoreError, match="folds the log of .* already"):
+    with Driver(settings), pytest.raises(StoreError, match="folds the log of"):
         Driver(settings)
     with Driver(settings):
         pass
@@ -195,5 +195,5 @@ def test_it_checkpoints_after_so_many_events(settings: Settings, monkeypatch: py
     append(settings, *map(single, events))
     with Driver(replace(settings, checkpoint_events=20)) as driver:
         driver.step()
-    _, counts, positions, _ = kept(settings)
+    _, counts, _, _ = kept(settings)
     assert counts.events["accepted"] == 40

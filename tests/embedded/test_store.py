@@ -162,8 +162,7 @@ def test_a_log_that_stays_locked_is_said(settings: Settings, monkeypatch: pytest
 def test_what_fails_in_a_transaction_undoes_all_of_it(settings: Settings) -> None:
     with Store(settings) as opened:
         with pytest.raises(KeyError), opened.writing() as db:
-            log.append(db, [record(0, b"x")])
-            raise KeyError
+            log.append(db, [record(0, b"x"), record(99, b"there is no such partition")])
         assert log.bounds(opened)[0] == (0, 0)
         with opened.writing() as db:
             log.append(db, [record(0, b"x")])
