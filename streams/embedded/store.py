@@ -179,7 +179,10 @@ class Claim:
 
     def __init__(self, settings: Settings) -> None:
         path = file_of(settings).with_suffix(".lock")
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be made: {error.strerror}; mend its rights, or set FIELD_HOME") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -91,13 +91,15 @@ async def test_a_checkpoint_is_kept_whole_or_not_at_all(
     def fail(*_: object) -> None:
         raise RuntimeError("cut off")
 
+    with Store(settings) as store:
+        ends = log.bounds(store)
     with monkeypatch.context() as patched, Driver(settings) as driver:
         patched.setattr(module, failing, fail)
         driver.step()
         with pytest.raises(RuntimeError):
             driver.checkpoint()
     with Store(settings) as store:
-        ends = log.bounds(store)
+        assert log.bounds(store) == ends, "no copy of what was not kept"
         assert state.picture(store) == ({}, {})
         assert state.counts(store) == ({}, {})
     fold(settings)
