@@ -111,6 +111,20 @@ async def test_a_checkpoint_is_kept_whole_or_not_at_all(
     assert sum(counts.rejected.values()) == len(letters) > 50
 
 
+async def test_a_checkpoint_onto_a_full_disk_is_said_and_made_again_by_the_next_one(settings: Settings) -> None:
+    busy(settings)
+    with Driver(settings) as driver:
+        driver.step()
+        (pages,) = driver._store.db.execute("PRAGMA page_count").fetchone()
+        driver._store.db.execute(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(StoreError, match="no room left"):
+            driver.checkpoint()
+    with Store(settings) as store:
+        assert state.positions(store) == {}
+    fold(settings)
+    assert kept(settings)[0] == await embedded_log(settings)
+
+
 @pytest.mark.parametrize("change", [{"rules": Rules(seats=2)}, {"shards": 7}])
 async def test_another_fold_is_folded_anew_and_delivers_nothing_twice(
     settings: Settings, change: dict[str, object]
