@@ -63,7 +63,7 @@ class Keeper(Protocol):
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
-    def revive(self) -> None: ...
+    async def revive(self) -> None: ...
 
 
 class Backend(Protocol):
@@ -88,6 +88,27 @@ class Backend(Protocol):
         """The folded state that was kept, each partition at its position; raises PartUnavailable."""
 
 
+class Supervised:
+    """The processes of all generations, and the simulated fleet (from now on) where there is one."""
+
+    def __init__(self, settings: Settings, fleet: Fleet | None, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._fleet: list[str] = []
+        if fleet is not None:
+            self._fleet = ["--devices", str(fleet.devices), "--rate", str(fleet.rate), "--seed", str(fleet.seed)]
+        self._supervisor = bringup.supervisor(settings, self._fleet, say)
+
+    async def start(self) -> None:
+        await self._supervisor.start()
+
+    async def stop(self) -> None:
+        await self._supervisor.stop()
+
+    async def revive(self) -> None:
+        """Start what stays down; end and start what the generations beside have become meanwhile."""
+        await self._supervisor.have(*bringup.roles(self._settings, self._fleet))
+
+
 class Parts:
     """Kafka, PostgreSQL and Redis."""
 
@@ -106,7 +127,7 @@ class Parts:
         bringup.stop(self._settings)
 
     def keeper(self, fleet: Fleet | None, say: Callable[[str], None], ended: Callable[[], None]) -> Keeper:
-        return bringup.supervisor(self._settings, fleet, say)
+        return Supervised(self._settings, fleet, say)
 
     def publisher(self, wire: Wire) -> AbstractAsyncContextManager[Publisher]:
         return LogPublisher(self._settings, wire)

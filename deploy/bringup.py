@@ -19,9 +19,8 @@ from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
 from streams.embedded.store import FOLDER
-from streams.errors import FieldError
+from streams.errors import FieldError, FoldVersionError
 from streams.settings import RULE_PREFIX, Settings, exports, known, read
-from streams.simulate import Fleet
 
 ROLES: Final = ("worker", "projector", "publisher")
 SUPERVISOR: Final = "supervisor"
@@ -40,6 +39,12 @@ Say = Callable[[str], None]
 
 class NotReady(FieldError):
     """The processes were started and do not come up; says which and where its log is."""
+
+
+class Refused(NotReady):
+    """A process refuses what another fold has left; parts and supervisor stay up, so that it can be rebuilt."""
+
+    exit_code = FoldVersionError.exit_code
 
 
 class Running(FieldError):
@@ -116,14 +121,25 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **chosen, "PYTHONUNBUFFERED": "1"}
 
 
-def supervisor(settings: Settings, fleet: Fleet | None, say: Say) -> Supervisor:
-    """A supervisor of the three processes, and of a simulated fleet where there is one (from now on)."""
-    commands: dict[str, Sequence[str]] = {}
-    if fleet is not None:
-        words = ["--devices", str(fleet.devices), "--rate", str(fleet.rate), "--seed", str(fleet.seed)]
-        commands[FLEET] = field_command("simulate", *words)
+def supervisor(settings: Settings, fleet: Sequence[str], say: Say) -> Supervisor:
+    """A supervisor of the processes of all generations, and of a simulated fleet where ``fleet`` has its options."""
+    commands, over = roles(settings, fleet)
+    return Supervisor(Path(settings.home), commands, environment(settings), say, over)
+
+
+def roles(settings: Settings, fleet: Sequence[str]) -> tuple[dict[str, Sequence[str]], dict[str, dict[str, str]]]:
+    """(arguments, environment beside the common one) by role; ``worker@NAME``: of a generation beside."""
+    commands: dict[str, Sequence[str]] = {FLEET: field_command("simulate", *fleet)} if fleet else {}
     commands |= {role: field_command(role) for role in ROLES}
-    return Supervisor(Path(settings.home), commands, environment(settings), say)
+    over: dict[str, dict[str, str]] = {}
+    for name, values in context.beside(Path(settings.home)).items():
+        if name == context.MAIN:
+            over |= dict.fromkeys(ROLES, values)
+            continue
+        for role in ROLES:
+            commands[f"{role}@{name}"] = field_command(role)
+            over[f"{role}@{name}"] = {**values, "FIELD_INSTANCE": "", **dict.fromkeys(context.METRICS_PORTS, "0")}
+    return commands, over
 
 
 def claim(home: Path) -> None:
@@ -136,9 +152,9 @@ def claim(home: Path) -> None:
 
 
 async def ready(settings: Settings, roles: Mapping[str, str], alive: Callable[[], bool] = lambda: True) -> None:
-    """Return when every role answers; raises NotReady with the last line of the one that does not.
+    """Return when every role answers; ``roles`` are roles with the names of their log files.
 
-    ``roles`` are roles with the names of their log files.
+    Raises NotReady with the last line of the one that does not, Refused where the state is of another fold.
     """
     home = Path(settings.home)
     until = time.monotonic() + READY_S
@@ -147,7 +163,9 @@ async def ready(settings: Settings, roles: Mapping[str, str], alive: Callable[[]
         down = {process.role: process for process in processes.read_all(home) if process.exit_code}
         for role in list(missing):
             if role in down:
-                raise NotReady(f"{role} ended: {last_line(home / 'logs' / f'{roles[role]}.log')} {down[role].advice}")
+                kind = Refused if down[role].exit_code == Refused.exit_code else NotReady
+                log = home / "logs" / f"{roles[role]}.log"
+                raise kind(f"{role} ended: {last_line(log)} {down[role].advice}")
             if await asyncio.to_thread(scrape.scrape, settings, role) is not None:
                 missing.remove(role)
         await asyncio.sleep(0.1)

@@ -20,6 +20,9 @@ from streams.errors import SettingError
 from streams.settings import Settings, exports, known, read
 
 ENV_FILE: Final = "env.json"
+BESIDE_FILE: Final = "generations.json"
+MAIN: Final = ""
+"""Stands in it for the processes of the settings themselves, once the generation they began with was dropped."""
 METRICS_PORTS: Final = tuple(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER"))
 
 PLACES: Final = ("KAFKA_BROKERS", "DATABASE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", *METRICS_PORTS)
@@ -56,14 +59,14 @@ def asked(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> Settings:
-    """The settings in force, with an absolute ``home``; raises SettingError that names a bad one.
+    """The settings in force, with ``home`` and ``archive`` absolute; raises SettingError that names a bad one.
 
     A metrics port 0 in the environment means any: a command then looks where the running stack chose to be,
     a ``daemon`` takes a port of its own. FIELD_PARTS=auto means what the start has chosen.
     """
     environ = os.environ if environ is None else environ
     home = home_of(environ)
-    before = remembered(home)
+    before = {**remembered(home), **beside(home).get(MAIN, {})}
     here = dict(environ)
     if not daemon:
         for name in METRICS_PORTS:
@@ -71,20 +74,42 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
                 del here[name]
     if here.get("FIELD_PARTS") == "auto" and "FIELD_PARTS" in before:  # as it was chosen
         del here["FIELD_PARTS"]
-    return replace(read({**before, **here}), home=str(home))
+    found = read({**before, **here})
+    return replace(found, home=str(home), archive=str(clone() / found.archive) if found.archive else "")
 
 
 def remember(home: Path, chosen: Mapping[str, str]) -> None:
     """Write ``env.json``; only its owner may read it, since the database address has the password."""
-    home.mkdir(parents=True, exist_ok=True)
-    target, fresh = home / ENV_FILE, home / (ENV_FILE + ".new")
+    _write(home / ENV_FILE, dict(chosen))
+
+
+def _write(target: Path, content: Mapping[str, object]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(target.name + ".new")
     fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(dict(chosen), indent=2) + "\n")
+    fresh.write_text(json.dumps(content, indent=2) + "\n")
     fresh.replace(target)
 
 
 def forget(home: Path) -> None:
-    (home / ENV_FILE).unlink(missing_ok=True)
+    for name in (ENV_FILE, BESIDE_FILE):
+        (home / name).unlink(missing_ok=True)
+
+
+def beside(home: Path) -> dict[str, dict[str, str]]:
+    """The generations whose processes run here beside the one of the settings: what each has other settings for."""
+    try:
+        found = json.loads((home / BESIDE_FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingError("FIELD_HOME", f"{home / BESIDE_FILE} cannot be read ({error}); remove it") from None
+    return {str(name): dict(over) for name, over in found.items()}
+
+
+def keep_beside(home: Path, generations: Mapping[str, Mapping[str, str]]) -> None:
+    """Write ``generations.json``."""
+    _write(home / BESIDE_FILE, {name: dict(over) for name, over in generations.items()})
 
 
 def shell(settings: Settings, *, secrets: bool) -> dict[str, str]:

@@ -215,7 +215,7 @@ def _part(row: dict[str, Any], problem: str) -> Part:
 def _database(settings: Settings) -> Database:
     try:
         with psycopg.connect(settings.database_url, connect_timeout=int(positions.ASK_S)) as connection:
-            edition, moved = _edition(connection), _moved(connection, settings.generation)
+            edition, moved = _edition(connection), _moved(connection, settings)
     except psycopg.Error as error:
         return Database(str(error).strip().splitlines()[0], None, {}, {})
     try:
@@ -224,17 +224,17 @@ def _database(settings: Settings) -> Database:
         return Database(_problem(error), edition, {}, {})
 
 
-def _moved(connection: psycopg.Connection[Any], generation: str) -> dict[str, Moved]:
+def _moved(connection: psycopg.Connection[Any], settings: Settings) -> dict[str, Moved]:
     """By projection; empty while there is no schema, or an older one."""
-    if connection.execute("SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('consciousness_states')"
+    if connection.execute("SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('consciousness_states_all')"
                           " AND attname = 'moved'").fetchone() is None:  # fmt: skip
         return {}
     rows = connection.execute(
         "SELECT projection, partition, extract(epoch FROM updated)::float8 FROM projection_positions"
-        " WHERE generation = %(generation)s"
-        " UNION ALL SELECT %(states)s, node_id::integer, extract(epoch FROM moved)::float8 FROM consciousness_states"
-        " WHERE node_id <> 'field'",
-        {"generation": generation, "states": positions.STATES},
+        " WHERE generation IN (%(generation)s, %(log)s)"
+        " UNION ALL SELECT %(states)s, node_id::integer, extract(epoch FROM moved)::float8"
+        " FROM consciousness_states_all WHERE node_id <> 'field' AND generation = %(generation)s",
+        {"generation": settings.generation, "log": settings.events_topic, "states": positions.STATES},
     ).fetchall()
     out: dict[str, Moved] = {}
     for projection, partition, moved_s in rows:

@@ -131,10 +131,13 @@ def of_database(settings: Settings, timeout_s: float = ASK_S) -> dict[str, Posit
                 raise PartUnavailable("PostgreSQL", "it has no schema yet; `field up` makes it")
             rows = connection.execute(
                 "SELECT projection, partition, max(input_position) FROM projection_positions"
-                " WHERE generation = %s GROUP BY 1, 2",
-                (settings.generation,),
+                " WHERE generation IN (%s, %s) GROUP BY 1, 2",  # raw rows are shared: their scope is the log
+                (settings.generation, settings.events_topic),
             ).fetchall()
-            merged = connection.execute("SELECT position FROM consciousness_states WHERE node_id = 'field'").fetchone()
+            merged = connection.execute(
+                "SELECT position FROM consciousness_states_all WHERE node_id = 'field' AND generation = %s",
+                (settings.generation,),
+            ).fetchone()
     except psycopg.Error as error:
         raise PartUnavailable("PostgreSQL", str(error).strip().splitlines()[0]) from None
     out: dict[str, Positions] = {}

@@ -22,7 +22,8 @@ ADVICE: Final = {
     3: "too many of the recent records are bad; topic field.rejected has them with their reasons (README.md, "
     '"Read", shows how to look into it): mend the publisher, then `field up`; or let them pass with '
     "`FIELD_FLOOD_SHARE=2 field up`",
-    4: "the state was written by another version of the fold: replay into a new generation instead of mixing the two",
+    4: "the state was written by another version of the fold: `field replay run` rebuilds it in a new generation, "
+    "beside the old one",
     8: "the projection cannot go on from where it is: the last line of its log says why and what to do",
     9: "the database was made by another version of the schema: run that version, or take another database",
 }
@@ -38,19 +39,27 @@ Say = Callable[[str], None]
 class Supervisor:
     """Children by role. ``start`` returns at once, ``stop`` when all are gone; ``say`` gets lines for people.
 
-    ``commands`` maps a role to its full argument list, in the order in which events flow through them.
+    ``commands`` maps a role to its full argument list, in the order in which events flow through them; ``over`` has
+    what a role's environment has beside ``environ``.
     """
 
     def __init__(
-        self, home: Path, commands: Mapping[str, Sequence[str]], environ: Mapping[str, str], say: Say = print
+        self,
+        home: Path,
+        commands: Mapping[str, Sequence[str]],
+        environ: Mapping[str, str],
+        say: Say = print,
+        over: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.home = home
         self.commands = dict(commands)
         self.environ = dict(environ)
+        self.over = {role: dict(values) for role, values in (over or {}).items()}
         self.say = say
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = False
+        self._ending: set[str] = set()
 
     async def start(self) -> None:
         """Start every role; what an earlier supervisor left behind is stopped first."""
@@ -75,8 +84,23 @@ class Supervisor:
             if task.done() and not self._stopping:
                 self._tasks[role] = asyncio.create_task(self._keep(role), name=role)
 
+    async def have(self, commands: Mapping[str, Sequence[str]], over: Mapping[str, Mapping[str, str]]) -> None:
+        """From now on these roles: those that are gone or changed are ended, new ones are started."""
+        wanted = {role: (list(words), dict(over.get(role, {}))) for role, words in commands.items()}
+        for role in list(self._tasks):
+            if wanted.get(role) != (list(self.commands[role]), self.over.get(role, {})):
+                await self._end(role)
+                del self._tasks[role]
+        self.commands = dict(commands)
+        self.over = {role: dict(values) for role, values in over.items()}
+        for role in self.commands:
+            if role not in self._tasks and not self._stopping:
+                self._tasks[role] = asyncio.create_task(self._keep(role), name=role)
+        self.revive()
+
     async def _end(self, role: str) -> None:
         task = self._tasks[role]
+        self._ending.add(role)
         child = self._children.get(role)
         if child is not None and child.returncode is None:
             child.terminate()
@@ -89,6 +113,7 @@ class Supervisor:
                 await child.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        self._ending.discard(role)
         processes.remove(self.home, role)
 
     async def _keep(self, role: str) -> None:
@@ -97,7 +122,7 @@ class Supervisor:
         while not self._stopping:
             begun = time.monotonic()
             code = await self._run(role, restarts)
-            if self._stopping:
+            if self._stopping or role in self._ending:
                 return
             if code in ADVICE or code == 0:
                 self._stays_down(role, restarts, code)
@@ -120,7 +145,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=self.environ,
+                env={**self.environ, **self.over.get(role, {})},
                 start_new_session=True,
             )
         self._children[role] = child

@@ -49,6 +49,8 @@ class Projection(Protocol):
 
     name: str
     topic: str
+    scope: str
+    """Of which rows its position speaks: those of a generation, or of a log whose rows all generations share."""
     remedy: str
     """What to do when the topic has lost records that the rows need."""
 
@@ -67,7 +69,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._settings = settings
         self._pool = pool
         self._stop = stop
-        self._positions = Positions(projection.name, settings.generation)
+        self._positions = Positions(projection.name, projection.scope)
         self._loaded: dict[TopicPartition, int] = {}
         self._reflected: dict[int, int] = {}
         self._busy: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -111,7 +113,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_brokers,
-            group_id=f"field-{self._settings.generation}-{self._projection.name}",
+            group_id=f"field-{self._projection.scope}-{self._projection.name}",
             client_id=f"field-{self._projection.name}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

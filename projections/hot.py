@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from projections.backoff import Backoff
 from projections.ends import reached
+from projections.generations import Current
 from projections.samples import summary
 from projections.views import Views, now_ms
 from streams import metrics
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 NAME: Final = "redis"
 LIVE: Final = "live"
 TIMEOUT_S: Final = 2.0
+CURRENT_KEY: Final = "field:generation"
+"""Names the generation that readers should look at; without a prefix."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,11 +67,13 @@ class Names(NamedTuple):
 
 
 class Publisher:
-    """Reads the field from ``views`` and stores it."""
+    """Reads the field from ``views`` and stores it; while ``current`` is ours, Redis names our generation."""
 
-    def __init__(self, settings: Settings, views: Views, redis: Redis) -> None:
+    def __init__(self, settings: Settings, views: Views, redis: Redis, current: Current | None = None) -> None:
         self._settings = settings
         self._views = views
+        self._redis = redis
+        self._current = current
         self._names = Names.of(settings.generation)
         self._script = redis.register_script(
             resources.files("projections").joinpath("publish.lua").read_text(encoding="utf-8")
@@ -123,6 +128,8 @@ class Publisher:
                 log.warning("Redis has a newer field than this publisher: %s", _vector(positions))
             self._behind = True
             return False
+        if self._current is not None and self._current.ours:
+            await self._redis.set(CURRENT_KEY, self._settings.generation)
         self._behind = False
         self._told = positions
         self._written_s = time.time()

@@ -23,10 +23,10 @@ class Moved(Exception):
 
 
 class Positions:
-    """The rows of one projection in one generation."""
+    """The rows of one projection; ``scope`` is the generation, or the log where all generations share its rows."""
 
-    def __init__(self, projection: str, generation: str) -> None:
-        self._row = {"projection": projection, "generation": generation}
+    def __init__(self, projection: str, scope: str) -> None:
+        self._row = {"projection": projection, "generation": scope}
 
     async def load(self, connection: Connection, partition: int) -> Position:
         """Stored position; makes the row (-1, -1) of a new partition."""

@@ -31,6 +31,7 @@ class Raw:
 
     def __init__(self, settings: Settings) -> None:
         self.topic = settings.events_topic
+        self.scope = settings.events_topic
         self._partitions = settings.partitions
         self._rows_max = settings.project_events
         self._limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import psycopg
@@ -16,7 +16,8 @@ import uvloop
 from projections import hot, raw, samples, state
 from projections.backoff import Backoff
 from projections.ends import Ends
-from projections.follow import Follower
+from projections.follow import Follower, Pool
+from projections.generations import Current, enter
 from projections.migrate import migrate
 from projections.pool import make_pool
 from projections.samples import Sampler
@@ -43,40 +44,67 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     await _migrate(settings, stop)
     if stop.is_set():
         return
+    current = Current(settings)
     pool = make_pool(settings.database_url, raw.configure)
     await pool.open(wait=False)
     try:
         views, ends = Views(settings), Ends(settings, stop)
-        followers = [Follower(kind, settings, pool, stop) for kind in (raw.Raw(settings), state.State(settings))]
+        rows = Follower(state.State(settings), settings, pool, stop)
         sampler = Sampler(settings, views, pool)
-        ends.watch(raw.NAME, followers[0].reflects)
-        ends.watch(state.NAME, followers[1].reflects)
+        events = _Raw(settings, pool, current)
+        ends.watch(raw.NAME, events.reflects)
+        ends.watch(state.NAME, rows.reflects)
         ends.watch(samples.NAME, sampler.reflects)
         await _together(
-            stop, ends.run(), *(follower.run() for follower in followers), views.keep(stop), sampler.run(stop)
+            stop, ends.run(), current.run(stop), events.run(stop), rows.run(), views.keep(stop), sampler.run(stop)
         )
     finally:
         await pool.close(timeout=1.0)
+
+
+class _Raw:
+    """The raw projection, while the generation is the one that readers see: all generations share its rows."""
+
+    def __init__(self, settings: Settings, pool: Pool, current: Current) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._current = current
+        self._follower: Follower | None = None
+
+    def reflects(self, ends: Mapping[int, int], asked_s: float) -> bool:
+        """``ends.Reflects``; what another generation writes is not ours to be behind with."""
+        if not self._current.ours:
+            return self._current.name is not None
+        return self._follower is not None and self._follower.reflects(ends, asked_s)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stopped."""
+        await self._current.only_ours(stop, self._follow)
+
+    async def _follow(self, over: asyncio.Event) -> None:
+        self._follower = Follower(raw.Raw(self._settings), self._settings, self._pool, over)
+        await self._follower.run()
 
 
 async def publish(settings: Settings, stop: asyncio.Event) -> None:
     """Publish until ``stop`` is set. Raises FieldError."""
     redis = hot.connect(settings)
     try:
-        views, ends = Views(settings), Ends(settings, stop)
-        publisher = hot.Publisher(settings, views, redis)
+        views, ends, current = Views(settings), Ends(settings, stop), Current(settings)
+        publisher = hot.Publisher(settings, views, redis, current)
         ends.watch(hot.NAME, publisher.reflects)
-        await _together(stop, ends.run(), views.keep(stop), publisher.run(stop))
+        await _together(stop, ends.run(), current.run(stop), views.keep(stop), publisher.run(stop))
     finally:
         await redis.aclose()
 
 
 async def _migrate(settings: Settings, stop: asyncio.Event) -> None:
-    """Bring the schema up to date; PostgreSQL may still be starting."""
+    """Bring the schema up to date and enter the generation; PostgreSQL may still be starting."""
     backoff = Backoff("postgres", stop)
     while not stop.is_set():
         try:
             await asyncio.to_thread(migrate, settings.database_url, retention_days=settings.retention_days)
+            await asyncio.to_thread(enter, settings)
             backoff.answered()
             return
         except psycopg.OperationalError as error:

@@ -30,6 +30,7 @@ class Sampler:
 
     def __init__(self, settings: Settings, views: Views, pool: Pool) -> None:
         self._sample_s = settings.sample_ms / 1000
+        self._generation = settings.generation
         self._views = views
         self._pool = pool
         self._stored: dict[str, tuple[Any, ...]] = {}
@@ -69,10 +70,10 @@ class Sampler:
         ]
         if not rows:
             return 0
-        parameter = (_encode(rows).decode(),)
+        parameters = {"generation": self._generation, "rows": _encode(rows).decode()}
         async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(query("states_upsert"), parameter)
-            cursor = await connection.execute(query("samples_insert"), parameter)
+            await connection.execute(query("states_upsert"), parameters)
+            cursor = await connection.execute(query("samples_insert"), parameters)
         self._stored |= news
         self._reflected = positions
         metrics.PROJECTION_SECONDS.labels(NAME).observe(time.perf_counter() - started)

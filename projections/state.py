@@ -37,6 +37,7 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.topic = settings.changes_topic
+        self.scope = settings.generation
         self._rows_max = settings.project_events
 
     def prepare(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> Iterator[Batch]:
@@ -61,7 +62,7 @@ class State:
         changes: list[Changes] = batch.content
         if not changes:
             return 0
-        cursor = await connection.execute(query("shards_load"), (partition,))
+        cursor = await connection.execute(query("shards_load"), (self.scope, partition))
         stored = {
             shard: (position, int(writer.partition("-")[0])) for shard, position, writer in await cursor.fetchall()
         }
@@ -72,7 +73,8 @@ class State:
         for name in _STATEMENTS:
             rows = getattr(statements, name)
             if rows:
-                cursor = await connection.execute(query(name), (_encode(rows).decode(),))
+                parameters = {"generation": self.scope, "rows": _encode(rows).decode()}
+                cursor = await connection.execute(query(name), parameters)
                 written += cursor.rowcount if name != "shards_store" else 0
         return written
 

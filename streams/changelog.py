@@ -38,6 +38,29 @@ def whole(values: Iterable[bytes], position: int) -> bool:
     return all(record_position(value) <= position for value in values)
 
 
+async def kept_records(settings: Settings, partition: int) -> list[tuple[bytes, bytes]]:
+    """(key, value) of what one partition of the changelog holds now, as a worker recovers it; raises KafkaError."""
+    place = TopicPartition(changelog_topic(settings), partition)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_brokers,
+        client_id="field-changelog",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=RECORD_BYTES_MAX,
+    )
+    kept: dict[bytes, bytes | None] = {}
+    await consumer.start()
+    try:
+        end = (await consumer.end_offsets([place]))[place]
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        while await consumer.position(place) < end:
+            for records in (await consumer.getmany(place, timeout_ms=POLL_MS)).values():
+                kept.update((record.key, record.value) for record in records)
+    finally:
+        await consumer.stop()
+    return [(key, value) for key, value in kept.items() if value]
+
+
 class ChangelogFollower:
     """State of all partitions as the worker last wrote it.
 

@@ -10,6 +10,7 @@ FieldError                  exit_code, and a line that a person can act on
     StalledError            the worker makes no progress
     HistoryError            records of the log are neither in Kafka nor in an archive
   WireError                 bytes that are not events (reason, detail)
+  ArchiveError              bytes that are no archive of the log, or no longer what was written
   PartUnavailable           Kafka, PostgreSQL or Redis does not answer
   StoreError                the embedded log cannot be read or written
   ProjectionError           a projection cannot go on from where it is
@@ -89,6 +90,12 @@ class WireError(FieldError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class ArchiveError(FieldError):
+    """Bytes that are no file of an archive, or no longer what was written; the text goes on from the file's name."""
+
+    exit_code = 11
 
 
 class PartUnavailable(FieldError):

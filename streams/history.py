@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol
@@ -51,6 +52,7 @@ class KafkaHistory:
         )
         try:
             await self._consumer.start()
+            await asyncio.sleep(0)  # aiokafka's stop ends in a cancellation when its tasks have not begun yet
         except KafkaError as error:
             await self._consumer.stop()
             raise PartUnavailable("Kafka", f"{self._settings.kafka_brokers}: {error}") from error

@@ -182,6 +182,11 @@ class LogPublisher:
         self.invalid += bad
         await self._add(records)
 
+    async def publish_records(self, records: Sequence[Record]) -> None:
+        """Take records that are packed already; the order inside each partition is the order given."""
+        await self._gather()
+        await self._add(records)
+
     async def push(self) -> None:
         """Send all that was taken so far, without waiting for its acknowledgement."""
         await self._gather()

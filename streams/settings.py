@@ -102,6 +102,9 @@ class Settings:
         "FIELD_SESSION_TIMEOUT_S", 10, "a dead worker is replaced after this; brokers take 6 at least", minimum=6
     )
     instance: str = _setting("FIELD_INSTANCE", "", "static group membership name of this worker; empty: dynamic")
+    replay_lag_max: int = _setting(
+        "FIELD_REPLAY_LAG_MAX", 50_000, "a replay holds while the live worker is so many records behind", minimum=1
+    )
     project_events: int = _setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
     sample_ms: int = _setting("FIELD_SAMPLE_MS", 1_000, "how often the state's readings are stored", minimum=50)
     retention_days: int = _setting(
@@ -120,6 +123,7 @@ class Settings:
     publisher_metrics_port: int = _setting(
         "FIELD_PUBLISHER_METRICS_PORT", 9103, "0: any free port", minimum=0, maximum=65_535
     )
+    archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = _setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
@@ -170,6 +174,24 @@ def exports(settings: Settings, *, secrets: bool) -> dict[str, str]:
     return out
 
 
+IDENTITY: Final = ("generation", "events_topic", "changes_topic", "partitions", "shards")
+
+
+def identity(settings: Settings) -> dict[str, str]:
+    """The settings that make a generation of the state what it is, rules included, by name."""
+    ours = {_name(item) for item in dataclasses.fields(Settings) if item.name in IDENTITY}
+    return {
+        name: value
+        for name, value in exports(settings, secrets=False).items()
+        if name in ours or name.startswith(RULE_PREFIX)
+    }
+
+
+def overlaid(settings: Settings, over: Mapping[str, str]) -> Settings:
+    """The settings with some others, by name; raises SettingError that names a bad one."""
+    return read({**exports(settings, secrets=True), **over})
+
+
 def page() -> str:
     """The settings page, Markdown; a test holds ``deploy/SETTINGS.md`` to it."""
     rows = ["| setting | default | reason |", "| --- | --- | --- |"]
@@ -181,6 +203,10 @@ def page() -> str:
     for item in dataclasses.fields(Rules):
         rows.append(f"| `{RULE_PREFIX}{item.name.upper()}` | `{item.default}` | {item.metadata['reason']} |")
     return "\n".join(rows) + "\n"
+
+
+def _name(item: dataclasses.Field[Any]) -> str:
+    return str(item.metadata.get("name", ""))
 
 
 def _bounds(item: dataclasses.Field[Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -48,8 +48,8 @@ def configs(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
-async def create(settings: Settings) -> list[str]:
-    """Create the topics that are missing; returns their names.
+async def create(settings: Settings, only: Collection[str] = ()) -> list[str]:
+    """Create the topics that are missing (of those named ``only``, if any are); returns their names.
 
     Raises SettingError when a topic exists with another number of partitions (that number is for life),
     PartUnavailable when Kafka does not answer or refuses.
@@ -58,7 +58,7 @@ async def create(settings: Settings) -> list[str]:
     try:
         await admin.start()
         existing = await partition_counts(admin)
-        wanted = configs(settings)
+        wanted = {name: found for name, found in configs(settings).items() if not only or name in only}
         for name in wanted:
             if name in existing:
                 _check_partitions(name, existing[name], settings)

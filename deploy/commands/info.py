@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-from deploy import context
+from deploy import context, generations
 from streams.settings import page
 
 
@@ -19,7 +19,7 @@ def register(commands: Any) -> None:
 
 
 def run_env(args: argparse.Namespace) -> int:
-    for name, value in context.shell(context.load(), secrets=args.secrets).items():
+    for name, value in context.shell(generations.followed(context.load()), secrets=args.secrets).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import backend, context, pacing
+from deploy.commands import archive
 from streams import contacts, simulate
 from streams.errors import InputError
 from streams.events import Event
@@ -25,7 +26,8 @@ READ_BYTES = 1 << 20
 
 def register(commands: Any) -> None:
     publish = commands.add_parser("publish", help="send JSON lines to the log")
-    publish.add_argument("file", metavar="FILE", help="one event or array a line; - is standard input")
+    publish.add_argument("file", nargs="?", metavar="FILE", help="one event or array a line; - is standard input")
+    publish.add_argument("--archive", type=Path, metavar="DIR", help="what `field archive` wrote, instead of a file")
     publish.add_argument("--wire", choices=WIRES, default="json", help="record form (default: lines as they are)")
     publish.set_defaults(handler=run_publish)
 
@@ -46,6 +48,10 @@ def register(commands: Any) -> None:
 
 
 def run_publish(args: argparse.Namespace) -> int:
+    if (args.file is None) == (args.archive is None):
+        raise InputError("name one FILE (- is standard input), or --archive DIR")
+    if args.archive is not None:
+        return archive.run_publish(args.archive)
     if args.file != "-" and not Path(args.file).is_file():
         raise InputError(f"{args.file}: there is no such file")
     return asyncio.run(_publish(args))

@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from deploy import backend, context
+from deploy import backend, context, generations
 from deploy.commands.output import print_json
 from streams.changelog import Picture
 from streams.changes import ShardView, load_view, merge
@@ -64,11 +64,13 @@ def register(commands: Any) -> None:
     state.set_defaults(handler=run_state)
     digests = commands.add_parser("digest", help="SHA-256 of the state by table")
     digests.add_argument("--json", action="store_true", help="as schema/cli/digest.json says")
+    for command in (state, digests):
+        command.add_argument("--generation", metavar="G", help="another than the one that readers see")
     digests.set_defaults(handler=run_digest)
 
 
 def run_digest(args: argparse.Namespace) -> int:
-    settings = context.load()
+    settings = generations.followed(context.load(), args.generation)
     picture = asyncio.run(kept(settings))
     found = Digest(digest(picture.values.values(), settings.rules), dict(sorted(picture.positions.items())))
     if args.json:
@@ -84,7 +86,7 @@ def run_state(args: argparse.Namespace) -> int:
     if args.key is not None and args.table == FIELD:
         raise InputError("--key needs a table: " + ", ".join(TABLES[1:]))
     asked = None if args.at is None else moment(args.at)
-    settings = context.load()
+    settings = generations.followed(context.load(), args.generation)
     picture = asyncio.run(kept(settings))
     views = [load_view(value, settings.rules) for value in picture.values.values()]
     found = read(views, args.table, args.key, asked, settings.rules)

@@ -50,6 +50,9 @@ def run_up(args: argparse.Namespace) -> int:
     child = bringup.start_background(settings)
     try:
         asyncio.run(_ready(settings, lambda: child.poll() is None))
+    except bringup.Refused:
+        _say("the parts stay up; `field replay plan` and `field replay run` rebuild the state with this fold")
+        raise
     except bringup.NotReady:
         bringup.down(os.environ, _say)
         raise
@@ -138,7 +141,14 @@ async def _supervise(
     say: Callable[[str], None] = _say if screen is None else screen.note
     keeper = backend.of(settings).keeper(fleet, say, stop.set)
     await keeper.start()
-    loop.add_signal_handler(bringup.REVIVE, keeper.revive)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def revive() -> None:
+        task = asyncio.create_task(keeper.revive())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(bringup.REVIVE, revive)
     try:
         if screen is None:
             await stop.wait()
@@ -156,7 +166,10 @@ async def _supervise(
 
 
 async def _watch(settings: Settings, screen: live.Screen, begun: float) -> None:
-    await _ready(settings)
+    try:
+        await _ready(settings)
+    except bringup.Refused as error:
+        screen.note(f"{error} `field replay run` rebuilds the state with this fold")
     screen.note(f"live after {time.monotonic() - begun:.1f} s; Ctrl-C stops everything, data is kept")
     observer = backend.of(settings).observer()
     told: set[str] = set()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from deploy import backend, context, live
+from deploy import backend, context, generations, live
 from deploy.commands.output import print_json
 from deploy.observe import Status
 
@@ -16,11 +16,12 @@ from deploy.observe import Status
 def register(commands: Any) -> None:
     status = commands.add_parser("status", help="what runs, how far it is, and how fresh")
     status.add_argument("--json", action="store_true", help="as schema/cli/status.json says")
+    status.add_argument("--generation", metavar="G", help="another than the one that readers see")
     status.set_defaults(handler=run_status)
 
 
 def run_status(args: argparse.Namespace) -> int:
-    status = asyncio.run(backend.look(context.load()))
+    status = asyncio.run(backend.look(generations.followed(context.load(), args.generation)))
     if args.json:
         print_json(status)
     else:

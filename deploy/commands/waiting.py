@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Final
 
-from deploy import backend, context, positions
+from deploy import backend, context, generations, positions
 from deploy.backend import Reader, Watch
 from deploy.positions import Behind, Positions
 from streams.errors import PartUnavailable
@@ -23,12 +23,13 @@ LOOK_S: Final = 1.0
 def register(commands: Any) -> None:
     wait = commands.add_parser("wait", help="until every projection reflects the log as it is now")
     wait.add_argument("--timeout", type=_seconds, default=120.0, metavar="S", help="seconds (default 120)")
+    wait.add_argument("--generation", metavar="G", help="another than the one that readers see")
     wait.set_defaults(handler=run_wait)
 
 
 def run_wait(args: argparse.Namespace) -> int:
     begun = time.monotonic()
-    late = asyncio.run(reach(context.load(), args.timeout))
+    late = asyncio.run(reach(generations.followed(context.load(), args.generation), args.timeout))
     for line in late:
         print(f"field wait: {line}", file=sys.stderr)
     if late:

@@ -65,7 +65,7 @@ class InProcess:
             if task is not None and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
 
-    def revive(self) -> None:
+    async def revive(self) -> None:
         """Nothing stays down beside this process itself."""
 
     def _over(self, task: asyncio.Task[Any]) -> None:

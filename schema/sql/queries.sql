@@ -71,7 +71,8 @@ WHERE e.timestamp >= %(since)s AND (%(until)s::timestamptz IS NULL OR e.timestam
   AND e.collective <> field_collective(e.type, e.device_id, e.data ->> 'target_device', e.timestamp, e.id)
 
 -- name: raw_forget_participants
-UPDATE room64_sessions
+-- In every generation.
+UPDATE room64_sessions_all
 SET participants = field_participants(participants)
 WHERE EXISTS (SELECT FROM jsonb_array_elements(participants) AS p(entry) WHERE p.entry ->> 0 = ANY(%(devices)s))
   AND participants <> field_participants(participants)
@@ -96,29 +97,29 @@ WHERE projection = %(projection)s AND generation = %(generation)s AND partition 
   AND log_offset = %(expected)s
 
 -- name: shards_load
-SELECT shard, position, writer FROM shard_positions WHERE partition = %s
+SELECT shard, position, writer FROM shard_positions_all WHERE generation = %s AND partition = %s
 
 -- name: shards_store
-INSERT INTO shard_positions AS s (partition, shard, position, writer)
-SELECT partition, shard, position, writer
-FROM jsonb_to_recordset(%s::jsonb) AS r(partition integer, shard integer, position bigint, writer text)
-ON CONFLICT (partition, shard) DO UPDATE
+INSERT INTO shard_positions_all AS s (generation, partition, shard, position, writer)
+SELECT %(generation)s, partition, shard, position, writer
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(partition integer, shard integer, position bigint, writer text)
+ON CONFLICT (generation, partition, shard) DO UPDATE
 SET position = excluded.position, writer = excluded.writer
 WHERE excluded.position >= s.position
 
 -- name: sessions_upsert
-INSERT INTO room64_sessions AS s (
-    room_id, opened, last, final, present, seated, devices, blooms, phrases, participants, coherence, resonance,
-    partition, shard, position
+INSERT INTO room64_sessions_all AS s (
+    generation, room_id, opened, last, final, present, seated, devices, blooms, phrases, participants, coherence,
+    resonance, partition, shard, position
 )
-SELECT room_id, field_time(opened), field_time(last), final, present, seated, devices, blooms, phrases,
+SELECT %(generation)s, room_id, field_time(opened), field_time(last), final, present, seated, devices, blooms, phrases,
        field_participants(participants), coherence, resonance, partition, shard, position
-FROM jsonb_to_recordset(%s::jsonb) AS r(
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     room_id text, opened bigint, last bigint, final boolean, present integer, seated integer, devices integer,
     blooms integer, phrases integer, participants jsonb, coherence double precision, resonance double precision,
     partition integer, shard integer, position bigint
 )
-ON CONFLICT (room_id, opened) DO UPDATE
+ON CONFLICT (generation, room_id, opened) DO UPDATE
 SET last = excluded.last, final = excluded.final, present = excluded.present, seated = excluded.seated,
     devices = excluded.devices, blooms = excluded.blooms, phrases = excluded.phrases,
     participants = excluded.participants, coherence = excluded.coherence, resonance = excluded.resonance,
@@ -126,50 +127,53 @@ SET last = excluded.last, final = excluded.final, present = excluded.present, se
 WHERE excluded.position >= s.position
 
 -- name: pairs_upsert
-INSERT INTO entanglements AS e (
-    routing_key, low, high, established, explicit, kind, intensity, last, partition, shard, position
+INSERT INTO entanglements_all AS e (
+    generation, routing_key, low, high, established, explicit, kind, intensity, last, partition, shard, position
 )
-SELECT routing_key, low, high, to_timestamp(established), explicit, kind, intensity / 1e6::double precision,
-       to_timestamp(last), partition, shard, position
-FROM jsonb_to_recordset(%s::jsonb) AS r(
+SELECT %(generation)s, routing_key, low, high, to_timestamp(established), explicit, kind,
+       intensity / 1e6::double precision, to_timestamp(last), partition, shard, position
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     routing_key text, low text, high text, established bigint, explicit boolean, kind text,
     intensity double precision, last bigint, partition integer, shard integer, position bigint
 )
-ON CONFLICT (routing_key, low, high) DO UPDATE
+ON CONFLICT (generation, routing_key, low, high) DO UPDATE
 SET established = excluded.established, explicit = excluded.explicit, kind = excluded.kind,
     intensity = excluded.intensity, last = excluded.last, partition = excluded.partition, shard = excluded.shard,
     position = excluded.position
 WHERE excluded.position >= e.position
 
 -- name: sessions_remove
-DELETE FROM room64_sessions s
-USING jsonb_to_recordset(%s::jsonb) AS r(room_id text, opened bigint, position bigint)
-WHERE s.room_id = r.room_id AND s.opened = field_time(r.opened) AND s.position <= r.position
+DELETE FROM room64_sessions_all s
+USING jsonb_to_recordset(%(rows)s::jsonb) AS r(room_id text, opened bigint, position bigint)
+WHERE s.generation = %(generation)s AND s.room_id = r.room_id AND s.opened = field_time(r.opened)
+  AND s.position <= r.position
 
 -- name: pairs_remove
-DELETE FROM entanglements e
-USING jsonb_to_recordset(%s::jsonb) AS r(routing_key text, low text, high text, position bigint)
-WHERE e.routing_key = r.routing_key AND e.low = r.low AND e.high = r.high AND e.position <= r.position
+DELETE FROM entanglements_all e
+USING jsonb_to_recordset(%(rows)s::jsonb) AS r(routing_key text, low text, high text, position bigint)
+WHERE e.generation = %(generation)s AND e.routing_key = r.routing_key AND e.low = r.low AND e.high = r.high
+  AND e.position <= r.position
 
 -- name: sessions_sweep
 -- After the rows of a full picture are written: what is older than it is not in it.
-DELETE FROM room64_sessions s
-USING jsonb_to_recordset(%s::jsonb) AS r(partition integer, shard integer, position bigint)
-WHERE s.partition = r.partition AND s.shard = r.shard AND s.position < r.position AND NOT s.final
+DELETE FROM room64_sessions_all s
+USING jsonb_to_recordset(%(rows)s::jsonb) AS r(partition integer, shard integer, position bigint)
+WHERE s.generation = %(generation)s AND s.partition = r.partition AND s.shard = r.shard AND s.position < r.position
+  AND NOT s.final
 
 -- name: pairs_sweep
-DELETE FROM entanglements e
-USING jsonb_to_recordset(%s::jsonb) AS r(partition integer, shard integer, position bigint)
-WHERE e.partition = r.partition AND e.shard = r.shard AND e.position < r.position
+DELETE FROM entanglements_all e
+USING jsonb_to_recordset(%(rows)s::jsonb) AS r(partition integer, shard integer, position bigint)
+WHERE e.generation = %(generation)s AND e.partition = r.partition AND e.shard = r.shard AND e.position < r.position
 
 -- name: states_upsert
 -- The position of a node never goes down, in any of its partitions.
-INSERT INTO consciousness_states AS s (node_id, state, resonance, active_nodes, position, watermark)
-SELECT node_id, state, resonance, active_nodes, position, field_time(watermark)
-FROM jsonb_to_recordset(%s::jsonb) AS r(
+INSERT INTO consciousness_states_all AS s (generation, node_id, state, resonance, active_nodes, position, watermark)
+SELECT %(generation)s, node_id, state, resonance, active_nodes, position, field_time(watermark)
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     node_id text, state jsonb, resonance double precision, active_nodes integer, position jsonb, watermark bigint
 )
-ON CONFLICT (node_id) DO UPDATE
+ON CONFLICT (generation, node_id) DO UPDATE
 SET state = excluded.state, resonance = excluded.resonance, active_nodes = excluded.active_nodes,
     position = excluded.position, watermark = excluded.watermark, updated = now(),
     moved = CASE WHEN s.position = excluded.position THEN s.moved ELSE now() END
@@ -179,9 +183,67 @@ WHERE NOT EXISTS (
 )
 
 -- name: samples_insert
-INSERT INTO resonance_samples (timestamp, node_id, resonance, active_nodes, position)
-SELECT field_time(timestamp), node_id, resonance, active_nodes, position
-FROM jsonb_to_recordset(%s::jsonb) AS r(
+INSERT INTO resonance_samples_all (generation, timestamp, node_id, resonance, active_nodes, position)
+SELECT %(generation)s, field_time(timestamp), node_id, resonance, active_nodes, position
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     timestamp bigint, node_id text, resonance double precision, active_nodes integer, position jsonb
 )
 ON CONFLICT DO NOTHING
+
+-- name: generation_enter
+-- A generation that starts by itself, without a replay; what came from an older schema learns what it is.
+INSERT INTO generations (name, fold_version, settings)
+VALUES (%(generation)s, %(fold_version)s, %(settings)s::jsonb)
+ON CONFLICT (name) DO UPDATE
+SET fold_version = excluded.fold_version, settings = excluded.settings
+WHERE generations.fold_version = ''
+
+-- name: generation_claim
+-- The first generation of a database is what readers see.
+INSERT INTO current_generation (name) VALUES (%(generation)s) ON CONFLICT DO NOTHING
+
+-- name: generation_current
+SELECT name FROM current_generation
+
+-- name: generations
+SELECT g.name, g.settings, g.fold_version, g.stage, extract(epoch FROM g.made)::float8, g.replay, g.verdict,
+       coalesce(g.name = c.name, false), coalesce(g.name = c.previous, false)
+FROM generations g LEFT JOIN current_generation c ON true
+ORDER BY g.made, g.name
+
+-- name: generation_make
+INSERT INTO generations (name, fold_version, settings, stage, replay)
+VALUES (%(generation)s, %(fold_version)s, %(settings)s::jsonb, 'folding', %(replay)s::jsonb)
+
+-- name: generation_stage
+UPDATE generations SET stage = %(stage)s WHERE name = %(generation)s
+
+-- name: generation_verdict
+UPDATE generations SET verdict = %(verdict)s::jsonb WHERE name = %(generation)s
+
+-- name: generation_switch
+-- The one row that all readers follow; nothing happens when somebody else has switched meanwhile.
+UPDATE current_generation
+SET previous = name, name = %(to)s, since = now()
+WHERE name = %(from)s
+
+-- name: generation_drop_states
+DELETE FROM consciousness_states_all WHERE generation = %(generation)s
+
+-- name: generation_drop_sessions
+DELETE FROM room64_sessions_all WHERE generation = %(generation)s
+
+-- name: generation_drop_pairs
+DELETE FROM entanglements_all WHERE generation = %(generation)s
+
+-- name: generation_drop_shards
+DELETE FROM shard_positions_all WHERE generation = %(generation)s
+
+-- name: generation_drop_samples
+DELETE FROM resonance_samples_all WHERE generation = %(generation)s
+
+-- name: generation_drop_positions
+DELETE FROM projection_positions WHERE generation = %(generation)s AND projection <> 'raw'
+
+-- name: generation_drop
+DELETE FROM generations WHERE name = %(generation)s

@@ -16,7 +16,7 @@ joined by newlines; state is pruned relative to each key's watermark. Positions 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -36,20 +36,27 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 def digest(values: Iterable[bytes], rules: Rules = DEFAULT_RULES) -> dict[str, str]:
     """Hexadecimal SHA-256 by table, of the shards in these changelog values."""
+    return digest_of(tables(values, rules))
+
+
+def digest_of(found: Mapping[str, list[list[Any]]]) -> dict[str, str]:
+    """Hexadecimal SHA-256 by table, of canonical rows."""
     return {
         name: hashlib.sha256(b"\n".join(sorted(_encode(row) for row in rows))).hexdigest()
-        for name, rows in tables(values, rules).items()
+        for name, rows in found.items()
     }
 
 
-def tables(values: Iterable[bytes], rules: Rules = DEFAULT_RULES) -> dict[str, list[list[Any]]]:
-    """The canonical rows by table."""
+def tables(
+    values: Iterable[bytes], rules: Rules = DEFAULT_RULES, any_version: bool = False
+) -> dict[str, list[list[Any]]]:
+    """The canonical rows by table; ``any_version`` as ``Shard.decode`` says."""
     out: dict[str, list[list[Any]]] = {name: [] for name in TABLES}
     particles: list[Remembered] = []
     quantum_fields: list[Remembered] = []
     toggles: set[tuple[str, int, str, bool]] = set()
     for value in values:
-        shard = Shard.decode(value, rules)
+        shard = Shard.decode(value, rules, any_version)
         particles += shard.remembered((BLOOM, SACRED_PHRASE))
         quantum_fields += shard.remembered((FIELD,))
         toggles |= {

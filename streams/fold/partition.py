@@ -6,7 +6,7 @@ then takes a checkpoint: what has changed, and the records of the shards that di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from streams.changes import Changes, Marker, encode
@@ -153,3 +153,14 @@ class PartitionFold:
                 verdict = Verdict.ACCEPTED
                 self._dirty.add(number)
         return verdict
+
+
+def restore(partition: int, shards: int, rules: Rules, position: int, values: Mapping[int, bytes]) -> PartitionFold:
+    """A fold that stands at ``position`` with these shards' values; raises as ``PartitionFold.load``."""
+    fold = PartitionFold(partition, shards, rules)
+    writer = "0-00000000"
+    records = [(record_key(partition, shard, writer), value) for shard, value in values.items()]
+    fold.load([
+        *records, (position_key(partition, writer), position_record(partition, shards, position, rules))
+    ])  # fmt: skip
+    return fold

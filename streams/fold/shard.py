@@ -68,16 +68,19 @@ class Shard:
         self.dirty: set[str] = set()
 
     @classmethod
-    def decode(cls, value: bytes, rules: Rules) -> Shard:
-        """From a changelog value; raises FoldVersionError when another fold wrote it."""
+    def decode(cls, value: bytes, rules: Rules, any_version: bool = False) -> Shard:
+        """From a changelog value; raises FoldVersionError when another fold wrote it.
+
+        ``any_version``: only to look at it, as far as its records have the form of ours.
+        """
         head = _head(value)
-        if head.fold_version != rules.version:
+        if head.fold_version != rules.version and not any_version:
             raise FoldVersionError(
                 f"shard {head.shard} was folded by version {head.fold_version}, this is {rules.version}: "
                 "run `field replay` to rebuild the state with this fold",
                 topic="changelog", partition=head.partition, offset=head.position,
             )  # fmt: skip
-        return cls(head.partition, head.shard, head.shards, rules, _decode(value))
+        return cls(head.partition, head.shard, head.shards, rules, _record(value))
 
     def fold(self, event: Event) -> Verdict:
         """Fold one event of this shard (not OPT_*)."""
@@ -156,6 +159,11 @@ def record_position(value: bytes) -> int:
     return _head(value).position
 
 
+def record_version(value: bytes) -> str:
+    """Version of the fold that wrote a shard's or a partition's record."""
+    return _head(value).fold_version
+
+
 def record_shards(value: bytes) -> int:
     """How many shards the partition was divided into when the record was written."""
     return _head(value).shards
@@ -170,7 +178,18 @@ def _head(value: bytes) -> _Head:
     try:
         return _decode_head(value)
     except msgspec.DecodeError as error:
-        raise FoldVersionError(
-            f"a record of the changelog is not of this version ({error}): run `field replay` to rebuild the state",
-            topic="changelog", partition=-1,
-        ) from error  # fmt: skip
+        raise _not_ours(error) from error
+
+
+def _record(value: bytes) -> ShardRecord:
+    try:
+        return _decode(value)
+    except msgspec.DecodeError as error:
+        raise _not_ours(error) from error
+
+
+def _not_ours(error: Exception) -> FoldVersionError:
+    return FoldVersionError(
+        f"a record of the changelog is not of this version ({error}): run `field replay` to rebuild the state",
+        topic="changelog", partition=-1,
+    )  # fmt: skip

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from deploy import processes
 from streams.settings import Settings, exports, known
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
+SCHEMAS = REPOSITORY / "schema" / "cli"
 FIELD = [sys.executable, "-m", "deploy.cli"]
 
 
@@ -42,29 +45,40 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.field("down")
 
-    def field(self, *words: str, code: int = 0) -> str:
-        """Run a command to its end; its standard output. Fails with all it said when the code is another."""
+    def run(self, *words: str, **over: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with some settings of its own."""
         # surrogateescape: malformed bytes on standard output come back as they were
-        done = subprocess.run(
-            [*FIELD, *words], env=self.environ, cwd=REPOSITORY, capture_output=True, timeout=280,
+        return subprocess.run(
+            [*FIELD, *words], env={**self.environ, **over}, cwd=REPOSITORY, capture_output=True, timeout=280,
             encoding="utf-8", errors="surrogateescape",
         )  # fmt: skip
+
+    def field(self, *words: str, code: int = 0, **over: str) -> str:
+        """Run a command to its end; its standard output. Fails with all it said when the code is another."""
+        done = self.run(*words, **over)
         assert done.returncode == code, f"field {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout if code == 0 else done.stderr
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **over: str) -> subprocess.Popen[str]:
         """Start a command and go on."""
         return subprocess.Popen(
             [*FIELD, *words],
-            env=self.environ,
+            env={**self.environ, **over},
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def json(self, *words: str) -> Any:
-        return json.loads(self.field(*words, "--json"))
+    def json(self, *words: str, code: int = 0) -> Any:
+        """What a command prints with ``--json``, held to its schema."""
+        done = self.run(*words, "--json")
+        assert done.returncode == code, f"field {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        found = json.loads(done.stdout)
+        names = ["_".join(words[:2]), words[0]]
+        path = next(path for name in names if (path := SCHEMAS / f"{name}.json").exists())
+        jsonschema.validate(found, json.loads(path.read_text()))
+        return found
 
     def process(self, role: str) -> processes.Process | None:
         """The role's process while it lives."""

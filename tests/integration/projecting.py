@@ -12,6 +12,7 @@ import psycopg
 
 from projections import raw
 from projections.follow import Pool, Projection
+from projections.generations import enter
 from projections.migrate import migrate
 from projections.pool import make_pool
 from projections.positions import Position, Positions
@@ -41,10 +42,11 @@ def by_partition(events: Sequence[Event], partitions: int) -> dict[int, list[Any
 
 
 @asynccontextmanager
-async def database(dsn: str) -> AsyncIterator[Pool]:
-    """An open pool of a migrated database."""
-    await asyncio.to_thread(migrate, dsn)
-    pool = make_pool(dsn, raw.configure)
+async def database(settings: Settings) -> AsyncIterator[Pool]:
+    """An open pool of a migrated database, whose first generation is that of the settings."""
+    await asyncio.to_thread(migrate, settings.database_url)
+    await asyncio.to_thread(enter, settings)
+    pool = make_pool(settings.database_url, raw.configure)
     await pool.open(wait=False)
     try:
         yield pool

@@ -103,7 +103,7 @@ async def test_aggregates_equal_a_computation_by_hand_late_events_too(make_setti
     settings = make_settings(partitions=2)
     events = some_events(seed)
     late = events[400:]
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         for part in (events[:400], late):
             for partition, records in by_partition(part, 2).items():
                 if part is late:
@@ -124,7 +124,7 @@ def _moved(record, by: int):
 async def test_what_no_refresh_has_seen_shows_at_once(make_settings) -> None:
     settings = make_settings(partitions=1)
     events = some_events(7, 50)
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         with psycopg.connect(settings.database_url, autocommit=True) as connection:
             connection.execute("SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs")
         await apply(Raw(settings), settings, pool, 0, by_partition(events, 1)[0])
@@ -185,7 +185,7 @@ def test_apache_refuses_native_ones_and_gets_the_same_columns(postgres: str, edi
 async def test_clusters_are_ten_at_most_and_hold_everybody_of_the_last_hour(make_settings) -> None:
     settings = make_settings(partitions=1)
     dsn = settings.database_url
-    async with database(dsn) as pool:
+    async with database(settings) as pool:
         assert rows(dsn, "SELECT * FROM consciousness_clusters") == []
         await apply(Raw(settings), settings, pool, 0, by_partition(some_events(3, 60), 1)[0])
     placed = rows(dsn, "SELECT count(*) FROM consciousness_events WHERE collective AND position IS NOT NULL")[0][0]

@@ -37,7 +37,7 @@ async def test_every_distinct_valid_event_is_one_row(make_settings) -> None:
         record(encode_event(breath), 3),  # once more
         record(encode_frame([phrase, bloom]), 5),
     ]
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         await apply(Raw(settings), settings, pool, 0, records)
     found = rows(
         settings.database_url,
@@ -65,7 +65,7 @@ async def test_a_record_on_the_wrong_partition_is_its_copys_business(make_settin
         encode_event(event), 9, partition=home,
         headers=[("source", f"t/{wrong}/7/0".encode()), ("received", b"1700000001234")],
     )  # fmt: skip
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         await apply(Raw(settings), settings, pool, wrong, [record(encode_event(event), 7, partition=wrong)])
         assert rows(settings.database_url, "SELECT count(*) FROM consciousness_events") == [(0,)]
         await apply(Raw(settings), settings, pool, home, [copy])
@@ -103,7 +103,7 @@ async def test_opting_out_is_by_event_time_in_whatever_order_it_arrives(make_set
                                "id": f"{spread:08x}{named.id[8:]}"}))  # fmt: skip
     chance.shuffle(events)
     records = by_partition(events, 2)
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         projection = Raw(settings)
         for cut in (20, 40, 200):  # the partitions move on in turns
             for partition in records:
@@ -131,7 +131,7 @@ async def test_a_crash_between_batches_repeats_nothing(make_settings) -> None:
             return written
 
     crashes = 0
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         for _ in range(20):
             try:
                 await apply(Fragile(settings), settings, pool, 0, records)
@@ -160,7 +160,7 @@ async def test_sessions_forget_the_names_of_those_who_opted_out(make_settings, t
     ]
     changes = Changes(0, 0, 9, "1-a", 1, "1-x", False, told, [], [], [])
     toggles = by_partition([say("ana", "OPT_OUT", 600), say("ana", "OPT_IN", 800), say("cyd", "OPT_OUT", 700)], 1)[0]
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         if toggles_first:
             await apply(Raw(settings), settings, pool, 0, toggles)
         await apply(State(settings), settings, pool, 0, [record(encode(changes), 0)])
@@ -179,7 +179,7 @@ async def test_of_two_projectors_one_gives_way(make_settings) -> None:
     settings = make_settings(partitions=1)
     records = by_partition([say("ana", "BREATH", number) for number in range(4)], 1)[0]
     positions = Positions("raw", settings.generation)
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         await apply(Raw(settings), settings, pool, 0, records[:2])
         async with pool.connection() as connection:
             with pytest.raises(Moved):
@@ -192,7 +192,7 @@ async def test_late_and_early_rows_of_a_batch_share_one_statement(make_settings)
     """Years apart: many chunks in one transaction."""
     settings = make_settings(partitions=1)
     events = [say("ana", "BREATH", days * 86_400) for days in itertools.chain(range(0, -2000, -100), (-3000, 1))]
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         await apply(Raw(settings), settings, pool, 0, by_partition(events, 1)[0])
     first = rows(settings.database_url, "SELECT min(timestamp) FROM consciousness_events")[0][0]
     assert first == moment((START_S - 3000 * 86_400) * 1000)

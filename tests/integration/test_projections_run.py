@@ -95,9 +95,10 @@ def reflected(settings: Settings, projection: str) -> dict[int, int]:
         rows(
             settings.database_url,
             "SELECT partition, input_position FROM projection_positions"
-            " WHERE projection = %s AND generation = %s AND input_position >= 0",
+            " WHERE projection = %s AND generation IN (%s, %s) AND input_position >= 0",
             projection,
             settings.generation,
+            settings.events_topic,
         )
     )
 
@@ -159,14 +160,14 @@ async def test_a_position_that_somebody_moved_is_taken_over(small: Settings) -> 
     stop = asyncio.Event()
     async with (
         log_of(small) as log,
-        database(small.database_url) as pool,
+        database(small) as pool,
         running(stop, Follower(raw.Raw(small), small, pool, stop).run()),
     ):
         await log.say(lively(5, 30))
         await until(lambda: reflected(small, "raw") == log.ends, "raw")
         for partition, end in log.ends.items():
             async with pool.connection() as connection:
-                positions = Positions("raw", small.generation)
+                positions = Positions("raw", small.events_topic)
                 await positions.advance(connection, partition, end, Position(end - 3, end - 3))
         await log.say(lively(6, 30))
         await until(
@@ -178,9 +179,9 @@ async def test_a_position_that_somebody_moved_is_taken_over(small: Settings) -> 
 
 async def test_another_log_is_refused(small: Settings) -> None:
     stop = asyncio.Event()
-    async with log_of(small), database(small.database_url) as pool:
+    async with log_of(small), database(small) as pool:
         async with pool.connection() as connection:
-            positions = Positions("raw", small.generation)
+            positions = Positions("raw", small.events_topic)
             await positions.load(connection, 0)
             await positions.advance(connection, 0, -1, Position(1_000, 1_000))
         with pytest.raises(ProjectionError, match="another log"):
@@ -194,12 +195,12 @@ async def test_lost_records_are_no_line_in_a_log_only(
     small: Settings, projection: str, topic: str, advice: str, applied: int
 ) -> None:
     """Their rows would be missing for ever, also for one that has applied nothing yet."""
-    async with log_of(small) as log, database(small.database_url) as pool:
+    async with log_of(small) as log, database(small) as pool:
         for seed in range(2):
             await log.say(lively(seed, 30))
             await log.checkpoint()
         async with pool.connection() as connection:
-            positions = Positions(projection, small.generation)
+            positions = Positions(projection, small.events_topic if projection == "raw" else small.generation)
             for partition in range(small.partitions):
                 await positions.load(connection, partition)
                 await positions.advance(connection, partition, -1, Position(applied, applied))

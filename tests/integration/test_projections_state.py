@@ -35,7 +35,7 @@ def values(settings: Settings, events: list[Any], every: int) -> list[bytes]:
 
 async def projected(settings: Settings, written: list[bytes]) -> tuple[list[Any], list[Any]]:
     records = [record(value, offset) for offset, value in enumerate(written)]
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         await apply(State(settings), settings, pool, 0, records)
     return rows(settings.database_url, PAIRS), rows(settings.database_url, SESSIONS)
 
@@ -88,7 +88,7 @@ async def test_states_and_samples_follow_whole_checkpoints(make_settings) -> Non
         for partition, shard in follower.take(records):
             views._waiting.setdefault(partition, set()).add(shard)
 
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         sampler = Sampler(settings, views, pool)
         take(first.records)
         assert await sampler.sample(now) == 2

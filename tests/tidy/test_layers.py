@@ -16,6 +16,7 @@ PURE = (
     "streams.changes",
     "streams.table",
     "streams.entry",
+    "streams.archive.format",
     "projections.rows",
 )
 """Beside all of ``streams.fold``. What a pure module imports of the project is held to the same rules."""

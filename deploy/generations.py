@@ -1,0 +1,105 @@
+"""The generations of the state that a database knows, and which one readers see.
+
+Every command that reads follows the one row that ``field replay switch`` changes; processes write the generation that
+their settings name. Where PostgreSQL does not answer or has no schema yet, readers take that one too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from projections.queries import query
+from streams.errors import InputError, PartUnavailable
+from streams.settings import Settings, overlaid
+
+ASK_S: Final = 3
+DROPS: Final = ("states", "sessions", "pairs", "shards", "samples", "positions")
+
+
+class Generation(msgspec.Struct):
+    """A row of ``generations``. ``settings`` by name; ``replay`` and ``verdict`` as ``deploy/replay`` writes them."""
+
+    name: str
+    settings: dict[str, str]
+    fold_version: str
+    stage: str
+    made: float
+    replay: dict[str, Any] | None
+    verdict: dict[str, Any] | None
+    current: bool
+    previous: bool
+
+    def over(self, settings: Settings) -> Settings:
+        """The settings that its processes have."""
+        return overlaid(settings, {**self.settings, "FIELD_GENERATION": self.name})
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A transaction; raises PartUnavailable when PostgreSQL does not answer or has no generations yet."""
+    try:
+        with psycopg.connect(settings.database_url, connect_timeout=ASK_S) as connection:
+            yield connection
+    except psycopg.errors.UndefinedTable:
+        raise PartUnavailable("PostgreSQL", "it has no schema of this version yet; `field up` makes it") from None
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise PartUnavailable("PostgreSQL", str(error).strip().splitlines()[0]) from None
+
+
+def known(settings: Settings) -> list[Generation]:
+    """All of them, oldest first; raises PartUnavailable."""
+    with connected(settings) as connection:
+        return [Generation(*row) for row in connection.execute(query("generations")).fetchall()]
+
+
+def find(settings: Settings, name: str) -> Generation:
+    """One of them; raises InputError that lists the names, PartUnavailable."""
+    found = known(settings)
+    for generation in found:
+        if generation.name == name:
+            return generation
+    names = ", ".join(generation.name for generation in found) or "none"
+    raise InputError(f"there is no generation {name!r}; `field replay list` shows them: {names}")
+
+
+def current(settings: Settings) -> Generation:
+    """The one that readers see; raises PartUnavailable."""
+    found = next((generation for generation in known(settings) if generation.current), None)
+    if found is None:
+        raise PartUnavailable("PostgreSQL", "no generation has written to it yet; `field up` starts one")
+    return found
+
+
+def followed(settings: Settings, name: str | None = None) -> Settings:
+    """The settings of a reader: those of generation ``name``, else of the current one, else as they are.
+
+    Raises InputError for a name that is not known; an embedded field has one generation.
+    """
+    if settings.parts == "embedded":
+        if name not in (None, settings.generation):
+            raise InputError(f"there is no generation {name!r}: an embedded field has {settings.generation!r} only")
+        return settings
+    if name is not None:
+        return find(settings, name).over(settings)
+    try:
+        return current(settings).over(settings)
+    except PartUnavailable:
+        return settings
+
+
+def stage(settings: Settings, name: str, now: str) -> None:
+    """``folding``, ``following`` or ``inspection``; raises PartUnavailable."""
+    with connected(settings) as connection:
+        connection.execute(query("generation_stage"), {"generation": name, "stage": now})
+
+
+def remove(settings: Settings, name: str) -> None:
+    """Delete its rows in one transaction; raises PartUnavailable."""
+    with connected(settings) as connection:
+        for kind in (*(f"_{drop}" for drop in DROPS), ""):
+            connection.execute(query("generation_drop" + kind), {"generation": name})

@@ -1,0 +1,1 @@
+"""Replay as an operator sees it: plan, run, compare, switch, drop."""

@@ -1,0 +1,143 @@
+"""The proof of a replay: the states of two generations at one position, row by row.
+
+Neither is stopped for it. Both are taken from their changelogs, and in memory each is folded on, by its own fold, to
+the later of the two positions of every partition; where the two read topics of their own, to the end of both logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from streams.archive.history import open_history
+from streams.changelog import ChangelogFollower, Picture
+from streams.fold.digest import digest_of, tables
+from streams.fold.partition import PartitionFold, restore
+from streams.settings import Settings
+from streams.table import parse_key
+
+KEY_COLUMNS: Final[Mapping[str, int]] = {
+    "resonance": 2, "rooms": 1, "entanglements": 3, "particles": 3, "quantum_fields": 3, "sequences": 2, "opt_outs": 3,
+}  # fmt: skip
+"""How many columns at the front of a canonical row name it."""
+SHOWN_MAX: Final = 1_000
+"""Differences of one table in a report; all are counted."""
+
+Rows = dict[str, list[list[Any]]]
+
+
+class Difference(msgspec.Struct):
+    """A row that is not the same: ``live`` or ``replayed`` is null where it is missing."""
+
+    table: str
+    key: list[Any]
+    live: list[Any] | None
+    replayed: list[Any] | None
+
+
+class Verdict(msgspec.Struct):
+    """``field replay verify``. Digests by table; ``differences`` are the first ones, ``counts`` all, by table."""
+
+    live: str
+    replayed: str
+    fold_versions: dict[str, str]
+    positions: dict[str, dict[int, int]]
+    equal: bool
+    digests: dict[str, dict[str, str]]
+    counts: dict[str, int]
+    differences: list[Difference]
+
+
+async def compare(live: Settings, replayed: Settings) -> Verdict:
+    """Both at one position.
+
+    Raises PartUnavailable, HistoryError, and FoldVersionError when a state would have to be folded on by a fold that
+    this version has not: its position must be that of the other one then, as it is at the end of a replay.
+    """
+    ours = {}
+    for settings in (replayed, live):  # the live one second: it is ahead then, and less is left to fold
+        async with ChangelogFollower(settings) as follower:
+            ours[settings.generation] = await follower.consistent()
+    goals = await _goals(live, replayed, ours)
+    states, positions = {}, {}
+    for settings in (live, replayed):
+        name = settings.generation
+        values, positions[name] = await forward(settings, ours[name], goals[name])
+        states[name] = tables(values, settings.rules, any_version=True)
+    return judge(live, replayed, states, positions)
+
+
+async def forward(settings: Settings, picture: Picture, goals: Mapping[int, int]) -> tuple[list[bytes], dict[int, int]]:
+    """Shards' values of the state folded on from ``picture`` to the ``goals`` (last offset by partition), in memory."""
+    values: list[bytes] = []
+    reached: dict[int, int] = {}
+    async with open_history(settings) as history:
+        for partition in range(settings.partitions):
+            kept = {shard: value for (number, shard), value in picture.values.items() if number == partition}
+            at, goal = picture.positions.get(partition, -1), goals.get(partition, -1)
+            reached[partition] = max(at, goal)
+            if goal <= at:
+                values += kept.values()
+                continue
+            fold = restore(partition, settings.shards, settings.rules, at, kept)
+            async for entries in history.entries(partition, at + 1, goal + 1):
+                for entry in entries:
+                    fold.fold(entry.offset, entry.events)
+            values += _values(fold, kept)
+    return values, reached
+
+
+def judge(live: Settings, replayed: Settings, states: Mapping[str, Rows], positions: Any) -> Verdict:
+    """The verdict on two sets of canonical rows by table, by generation."""
+    mine, other = states[live.generation], states[replayed.generation]
+    counts, shown = {}, []
+    for table in mine:
+        found = list(differences(table, mine[table], other[table]))
+        counts[table] = len(found)
+        shown += found[:SHOWN_MAX]
+    return Verdict(
+        live.generation, replayed.generation,
+        {settings.generation: settings.rules.version for settings in (live, replayed)},
+        positions, not any(counts.values()),
+        {name: digest_of(rows) for name, rows in states.items()}, counts, shown,
+    )  # fmt: skip
+
+
+def differences(table: str, live: list[list[Any]], replayed: list[list[Any]]) -> Iterable[Difference]:
+    """Rows that are missing, too many or unequal, by key."""
+    columns = KEY_COLUMNS[table]
+    mine, other = ({_name(row[:columns]): row for row in rows} for rows in (live, replayed))
+    for name in sorted(mine.keys() | other.keys()):
+        here, there = mine.get(name), other.get(name)
+        if here is None or there is None or _name(here) != _name(there):
+            row = here or there
+            assert row is not None
+            yield Difference(table, row[:columns], here, there)
+
+
+def _name(row: list[Any]) -> bytes:
+    return msgspec.json.encode(row, order="deterministic")
+
+
+def _values(fold: PartitionFold, kept: Mapping[int, bytes]) -> list[bytes]:
+    """Of all shards, those that did not move as they were."""
+    moved = {}
+    for key, value in fold.checkpoint("0-00000000").records:
+        shard = parse_key(key)[1]
+        if shard is not None:
+            moved[shard] = value
+    return list({**kept, **moved}.values())
+
+
+async def _goals(live: Settings, replayed: Settings, ours: Mapping[str, Picture]) -> dict[str, dict[int, int]]:
+    if live.events_topic == replayed.events_topic:
+        both = [ours[settings.generation].positions for settings in (live, replayed)]
+        goal = {number: max(at.get(number, -1) for at in both) for number in range(live.partitions)}
+        return {settings.generation: goal for settings in (live, replayed)}
+    goals = {}
+    for settings in (live, replayed):
+        async with open_history(settings) as history:
+            goals[settings.generation] = {number: end - 1 for number, (_, end) in (await history.bounds()).items()}
+    return goals

@@ -1,0 +1,124 @@
+"""``field replay plan``: what a replay would read, take and write, estimated from a folded sample; touches nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from streams.archive.history import open_history
+from streams.entry import Entry
+from streams.fold.partition import PartitionFold
+from streams.history import History
+from streams.replay.span import Span
+from streams.settings import Settings
+from streams.wire import encode_event
+
+SAMPLE_RECORDS: Final = 5_000
+"""Of each partition, from the middle of what is to be folded: enough to be past the fold's first, dearer moments."""
+
+
+class PartitionPlan(msgspec.Struct):
+    """Records ``first``..``last`` of a partition; events and bytes as the sample has them."""
+
+    partition: int
+    first: int
+    last: int
+    records: int
+    events: int
+    bytes: int
+
+
+class Plan(msgspec.Struct):
+    """``field replay plan``. ``seconds`` with ``processes`` side by side; written bytes by where they go."""
+
+    generation: str
+    fold_version: str
+    events_topic: str
+    span: Span
+    switchable: bool
+    partitions: list[PartitionPlan]
+    records: int
+    events: int
+    bytes: int
+    events_per_s: float
+    processes: int
+    seconds: float
+    written_bytes: dict[str, int]
+    disk_bytes: int
+
+
+async def ends(settings: Settings, span: Span) -> dict[int, tuple[int, int]]:
+    """(first offset to fold, offset after the last) by partition; raises PartUnavailable."""
+    async with open_history(settings) as history:
+        return within(await history.bounds(), span)
+
+
+def within(bounds: Mapping[int, tuple[int, int]], span: Span) -> dict[int, tuple[int, int]]:
+    """The part of the bounds that a span names."""
+    found = {}
+    for partition, (start, end) in sorted(bounds.items()):
+        last = min(end, span.last.get(partition, end - 1) + 1)
+        found[partition] = min(max(start, span.first.get(partition, 0)), max(last, 0)), max(last, 0)
+    return found
+
+
+async def plan(settings: Settings, span: Span, processes: int) -> Plan:
+    """Reads a sample of each partition and folds it in memory. Raises PartUnavailable, HistoryError."""
+    parts, spent_s, sampled, kept, rows = [], 0.0, 0, 0, 0
+    async with open_history(settings) as history:
+        for partition, (start, end) in within(await history.bounds(), span).items():
+            began = time.perf_counter()
+            entries = await _sample(history, partition, start, end)
+            fold = PartitionFold(partition, settings.shards, settings.rules)
+            events = [event for entry in entries for event in entry.events if span.admits(event)]
+            for entry in entries:
+                fold.fold(entry.offset, [event for event in entry.events if span.admits(event)])
+            checkpoint = fold.checkpoint("0-00000000")
+            spent_s += time.perf_counter() - began
+            size = sum(len(encode_event(event)) for event in events)
+            kept += sum(len(value) for _, value in checkpoint.records)
+            rows += sum(len(value) for _, value in checkpoint.changes)
+            sampled += len(events)
+            each = (end - start) / len(entries) if entries else 0.0
+            parts.append(PartitionPlan(
+                partition, start, end - 1, end - start, round(len(events) * each), round(size * each)
+            ))  # fmt: skip
+    total = sum(part.events for part in parts)
+    rate = sampled / spent_s if sampled else 0.0
+    processes = max(1, min(processes, len(parts)))
+    scale = total / sampled if sampled else 0.0
+    # a shard's records are written at every checkpoint and compacted to one; rows grow with what happens
+    written = {"changelog": kept * 2, "changes": round(rows * scale), "database": round(rows * scale)}
+    return Plan(
+        settings.generation, settings.rules.version, settings.events_topic, span, span.whole, parts,
+        sum(part.records for part in parts), total, sum(part.bytes for part in parts),
+        rate, processes, total / rate / processes if rate else 0.0, written, sum(written.values()),
+    )  # fmt: skip
+
+
+async def _sample(history: History, partition: int, start: int, end: int) -> list[Entry]:
+    count = min(SAMPLE_RECORDS, end - start)
+    middle = start + (end - start - count) // 2
+    return [entry async for chunk in history.entries(partition, middle, middle + count) for entry in chunk]
+
+
+def lines(found: Plan) -> Iterator[str]:
+    """A plan for people."""
+    yield f"fold {found.fold_version}, topic {found.events_topic}: {found.records} records, about {found.events} events"
+    for part in found.partitions:
+        yield (
+            f"  partition {part.partition}: records {part.first}..{part.last}, about {part.events} events, "
+            f"{part.bytes / 1e6:.1f} MB as JSON"
+        )
+    if not found.switchable:
+        yield "  a part of the log: the result can be looked at, and never takes the place of the live state"
+    yield (
+        f"about {found.seconds:,.0f} s with {found.processes} processes, at {found.events_per_s:,.0f} events/s each "
+        "(measured now, on a sample)"
+    )
+    each = ", ".join(f"{where} {size / 1e6:.1f} MB" for where, size in found.written_bytes.items())
+    yield f"will be written, about: {each}; disk needed: {found.disk_bytes / 1e6:.1f} MB"
+    yield "nothing was touched; no events are published by a replay, raw rows and aggregates stay as they are"

@@ -1,0 +1,169 @@
+"""The archived log, alone and joined to what Kafka still has: one log again, read without a seam."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from streams.archive.format import blocks, read_file
+from streams.archive.store import File, Store
+from streams.entry import Entry
+from streams.errors import ArchiveError, HistoryError
+from streams.history import History, KafkaHistory
+from streams.settings import Settings
+
+NEITHER: Final = "neither in Kafka nor in"
+
+
+class ArchiveHistory:
+    """Entries of an archived topic, of what is there when this is made; asks no Kafka.
+
+    ``partitions`` is how many the topic has (0: as the files say). Raises HistoryError for a damaged index, and for
+    files of a topic with another number of partitions.
+    """
+
+    def __init__(self, store: Store, partitions: int = 0) -> None:
+        self.store = store
+        self.partitions = partitions
+        self.files: dict[int, list[File]] = {}
+        for number in store.partitions():
+            if files := store.files(number):
+                self.files[number] = files
+                self._check(number, files)
+
+    async def bounds(self) -> dict[int, tuple[int, int]]:
+        """Of the partitions that have files."""
+        return {number: (files[0].first, files[-1].last + 1) for number, files in self.files.items()}
+
+    async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+        """As ``History`` says; HistoryError too when a file is damaged or gone."""
+        at = start
+        for file in self.overlapping(partition, start, end):
+            if file.first > at:
+                break
+            async for entries in self.of_file(partition, file, at, end):
+                yield entries
+            at = file.last + 1
+        if at < end:
+            raise self.missing(partition, at, end)
+
+    async def of_file(self, partition: int, file: File, start: int, end: int) -> AsyncIterator[list[Entry]]:
+        """Entries of one file with start <= offset < end."""
+        data = await asyncio.to_thread(self.store.read, partition, file)
+        try:
+            for entries in read_file(data, start, end):
+                yield entries
+                await asyncio.sleep(0)
+        except ArchiveError as error:
+            raise self.store.damaged(partition, file, error) from None
+
+    async def last(self, partition: int) -> Entry | None:
+        """The newest entry of a partition."""
+        for file in reversed(self.files.get(partition, [])):
+            if file.entries:
+                data = await asyncio.to_thread(self.store.read, partition, file)
+                try:
+                    *_, block = blocks(data)
+                    return block.entries()[-1]
+                except ArchiveError as error:
+                    raise self.store.damaged(partition, file, error) from None
+        return None
+
+    def overlapping(self, partition: int, start: int, end: int) -> list[File]:
+        """Files that have records with start <= offset < end."""
+        return [file for file in self.files.get(partition, []) if file.last >= start and file.first < end]
+
+    def missing(self, partition: int, start: int, end: int, where: str = "not in") -> HistoryError:
+        """That these records are not in the archive (``where``: "neither in Kafka nor in")."""
+        after = [file.first for file in self.overlapping(partition, start, end)]
+        return HistoryError(
+            f"records {start}..{min([end, *after]) - 1} are {where} the archive {self.store.path}: "
+            "put back its files, or run `field archive` while Kafka has them",
+            topic=self.store.topic, partition=partition, offset=start,
+        )  # fmt: skip
+
+    def _check(self, partition: int, files: list[File]) -> None:
+        self.partitions = self.partitions or files[0].partitions
+        for file in files:
+            if file.partitions != self.partitions:
+                raise HistoryError(
+                    f"{self.store.path / str(partition) / file.name} is of a topic with {file.partitions} partitions, "
+                    f"not {self.partitions}: set FIELD_PARTITIONS, or name the topic that it was (FIELD_EVENTS_TOPIC)",
+                    topic=self.store.topic, partition=partition, offset=file.first,
+                )  # fmt: skip
+
+
+class JoinedHistory:
+    """What is archived comes from the archive, all else from ``log``; HistoryError where neither has it."""
+
+    def __init__(self, archive: ArchiveHistory, log: History) -> None:
+        self._archive = archive
+        self._log = log
+
+    async def check(self) -> None:
+        """Raises HistoryError when the archive is of another log: it is longer, or its last record was
+        received at another time."""
+        bounds = await self._log.bounds()
+        for number, files in self._archive.files.items():
+            first, end = bounds.get(number, (0, 0))
+            last = await self._archive.last(number)
+            same = files[-1].last < end
+            if same and last is not None and first <= last.offset:
+                same = last.received_ms in await self._received(number, last.offset)
+            if not same:
+                raise HistoryError(
+                    f"the archive {self._archive.store.path} is of another log: its last record is not in this one, "
+                    f"which ends at {end}; name the folder that belongs to this log (FIELD_ARCHIVE)",
+                    topic=self._archive.store.topic, partition=number, offset=files[-1].last,
+                )  # fmt: skip
+
+    async def bounds(self) -> Mapping[int, tuple[int, int]]:
+        """From the first record of either to the end of the log."""
+        found = dict(await self._log.bounds())
+        for number, (first, end) in (await self._archive.bounds()).items():
+            low, high = found.get(number, (first, end))
+            found[number] = min(first, low), max(end, high)
+        return found
+
+    async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+        """As ``History`` says."""
+        at = start
+        for file in self._archive.overlapping(partition, start, end):
+            if file.first > at:
+                async for entries in self._of_log(partition, at, file.first):
+                    yield entries
+            at = max(at, file.first)
+            async for entries in self._archive.of_file(partition, file, at, end):
+                yield entries
+            at = file.last + 1
+        if at < end:
+            async for entries in self._of_log(partition, at, end):
+                yield entries
+
+    async def _received(self, partition: int, offset: int) -> list[int]:
+        """When the record at an offset was received; its events may be judged by other settings by now."""
+        return [entry.received_ms async for some in self._log.entries(partition, offset, offset + 1) for entry in some]
+
+    async def _of_log(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+        first, _ = (await self._log.bounds()).get(partition, (end, end))
+        if start < first:
+            raise self._archive.missing(partition, start, min(first, end), NEITHER)
+        async for entries in self._log.entries(partition, start, end):
+            yield entries
+
+
+@asynccontextmanager
+async def open_history(settings: Settings) -> AsyncIterator[History]:
+    """The history of the configured log: the archive of FIELD_ARCHIVE, where there is one, then Kafka.
+
+    Raises HistoryError when the archive is damaged or of another log, PartUnavailable.
+    """
+    async with KafkaHistory(settings) as log:
+        if not settings.archive:
+            yield log
+            return
+        joined = JoinedHistory(ArchiveHistory(Store(settings.archive, settings.events_topic), settings.partitions), log)
+        await joined.check()
+        yield joined

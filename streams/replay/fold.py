@@ -1,0 +1,163 @@
+"""One partition of the log folded again into a generation of its own: state, rows and the group's offset, no events.
+
+Written as the worker writes it and in the same order (changes, marker, shards, position), so that readers and
+projections cannot tell the two apart, a replay that was killed goes on from its last checkpoint, and a worker of
+the generation goes on where the replay ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams import assignment as assignments
+from streams import topics
+from streams.assignment import Partition
+from streams.changelog import kept_records
+from streams.changes import decode
+from streams.errors import DeliveryError, PartUnavailable
+from streams.fold.partition import Checkpoint
+from streams.history import History
+from streams.replay.pace import Pace
+from streams.replay.span import Span
+from streams.settings import Settings
+
+CHECKPOINT_S: Final = 5.0
+"""How much is folded again after a kill; each checkpoint encodes what changed, so not too often."""
+BEFORE_ALL: Final = 0
+"""The generation in the keys of its records: any worker that comes after it has a higher one."""
+
+Told = Callable[[int, int], None]
+"""Called with (last offset folded, events folded since the start of this object)."""
+
+
+class ReplayFold:
+    """Folds ``partition`` of ``history`` into the generation of ``settings``, as far as ``span`` goes."""
+
+    def __init__(self, settings: Settings, partition: int, history: History, span: Span, pace: Pace) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._history = history
+        self._span = span
+        self._pace = pace
+        self._writer = f"{BEFORE_ALL}-{secrets.token_hex(4)}"
+        self._producer: Any = None
+        self.events = 0
+
+    async def run(self, end: int, told: Told) -> bool:
+        """Fold up to before offset ``end``; False when it was stopped before. What is folded is kept either way.
+
+        Raises HistoryError, FoldVersionError (the generation was begun by another fold), PartUnavailable,
+        DeliveryError.
+        """
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka_brokers,
+            client_id="field-replay",
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=self._settings.linger_ms,
+            max_request_size=topics.RECORD_BYTES_MAX,
+            max_batch_size=512 * 1024,
+        )
+        try:
+            await self._producer.start()
+            part = await self._load()
+            done = await self._fold(part, end, told)
+            await self._checkpoint(part)
+            if done:
+                await self._commit(part)
+            return done
+        except KafkaError as error:
+            raise PartUnavailable("Kafka", f"{self._settings.kafka_brokers}: {error}") from error
+        finally:
+            await self._producer.stop()
+
+    async def _load(self) -> Partition:
+        """From the last checkpoint, or from nothing."""
+        records = await kept_records(self._settings, self._partition)
+        shown = await self._shown()
+        loaded = assignments.load(
+            records, {self._partition: shown + 1}, BEFORE_ALL, self._writer.partition("-")[2], self._settings
+        )
+        return loaded.partitions[self._partition]
+
+    async def _fold(self, part: Partition, end: int, told: Told) -> bool:
+        start = max(part.fold.position + 1, self._span.first.get(self._partition, 0))
+        if start >= end:
+            return True
+        checkpointed = time.monotonic()
+        admits = None if self._span.whole else self._span.admits
+        async for entries in self._history.entries(self._partition, start, end):
+            before = self.events
+            for entry in entries:
+                events = entry.events if admits is None else [event for event in entry.events if admits(event)]
+                part.fold.fold(entry.offset, events)
+                self.events += len(events)
+            told(part.fold.position, self.events)
+            await self._pace.spend(self.events - before)
+            if self._pace.stop.is_set():
+                return part.fold.position + 1 >= end
+            if time.monotonic() - checkpointed >= CHECKPOINT_S:
+                await self._checkpoint(part)
+                checkpointed = time.monotonic()
+        return True
+
+    async def _checkpoint(self, part: Partition) -> None:
+        if not part.waiting:
+            return
+        checkpoint, _ = part.plan(self._writer)
+        changelog, changes = topics.changelog_topic(self._settings), self._settings.changes_topic
+        await self._send(changes, checkpoint, checkpoint.changes)
+        await self._send(changes, checkpoint, [(b"%d/marker" % self._partition, checkpoint.marker)])
+        await self._send(changelog, checkpoint, checkpoint.records[:-1])
+        await self._send(changelog, checkpoint, checkpoint.records[-1:])
+        await self._send(changelog, checkpoint, [(key, None) for key in part.superseded(checkpoint)])
+
+    async def _send(self, topic: str, checkpoint: Checkpoint, records: Any) -> None:
+        """All of them, acknowledged."""
+        try:
+            sent = [
+                await self._producer.send(topic, value, key=key, partition=self._partition) for key, value in records
+            ]
+            await asyncio.gather(*sent)
+        except KafkaError as error:
+            raise DeliveryError(
+                f"not acknowledged: {error!r}; `field replay run --resume` goes on from the last checkpoint",
+                topic=topic, partition=self._partition, offset=checkpoint.position,
+            ) from error  # fmt: skip
+
+    async def _shown(self) -> int:
+        """Position of the newest rows that a replay before us has sent; -1: none. They may be ahead of its state."""
+        place = TopicPartition(self._settings.changes_topic, self._partition)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka_brokers, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            end = (await consumer.end_offsets([place]))[place]
+            if end == (await consumer.beginning_offsets([place]))[place]:
+                return -1
+            consumer.assign([place])
+            consumer.seek(place, end - 1)
+            return decode((await consumer.getone()).value).position
+        finally:
+            await consumer.stop()
+
+    async def _commit(self, part: Partition) -> None:
+        """Where the generation's worker starts to read."""
+        place = TopicPartition(self._settings.events_topic, self._partition)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_brokers,
+            group_id=topics.app_id(self._settings),
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        try:
+            consumer.assign([place])
+            await consumer.commit({place: part.fold.position + 1})
+        finally:
+            await consumer.stop()
