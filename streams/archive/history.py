@@ -77,7 +77,7 @@ class ArchiveHistory:
 
     def missing(self, partition: int, start: int, end: int, where: str = "not in") -> HistoryError:
         """That these records are not in the archive (``where``: "neither in Kafka nor in")."""
-        after = [file.first for file in self.overlapping(partition, start, end)]
+        after = [file.first for file in self.overlapping(partition, start, end) if file.first > start]
         return HistoryError(
             f"records {start}..{min([end, *after]) - 1} are {where} the archive {self.store.path}: "
             "put back its files, or run `field archive` while Kafka has them",

@@ -28,8 +28,6 @@ from streams.replay.pace import Pace
 from streams.replay.span import Span
 from streams.settings import Settings
 
-CHECKPOINT_S: Final = 5.0
-"""How much is folded again after a kill; each checkpoint encodes what changed, so not too often."""
 BEFORE_ALL: Final = 0
 """The generation in the keys of its records: any worker that comes after it has a higher one."""
 
@@ -103,7 +101,7 @@ class ReplayFold:
             await self._pace.spend(self.events - before)
             if self._pace.stop.is_set():
                 return part.fold.position + 1 >= end
-            if time.monotonic() - checkpointed >= CHECKPOINT_S:
+            if time.monotonic() - checkpointed >= self._settings.checkpoint_ms / 1_000:
                 await self._checkpoint(part)
                 checkpointed = time.monotonic()
         return True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from streams.table import parse_key, partition_of
 from tests.acceptance.stack import Stack, until
 from tests.fixtures.contacts import RECORDED
 from tests.oracle.contacts import Contacts, count
+from tests.verifying import SCRIPT
 
 KILLS = 3
 
@@ -50,6 +54,7 @@ def check_rows(settings: Settings, expected: Contacts) -> None:
     assert len(pairs) == len(expected.established)
 
 
+@pytest.mark.timeout(600)  # a bound on hanging: this one folds the conference four times
 def test_every_figure_and_a_second_time_changes_nothing(
     make_settings: Callable[..., Settings], contacts_file: Path, expected: Contacts
 ) -> None:
@@ -64,6 +69,7 @@ def test_every_figure_and_a_second_time_changes_nothing(
         assert {(pair["low"], pair["high"]): pair["established"] for pair in pairs} == expected.established
         first = stack.json("digest")
         assert first["tables"] == digest_in_memory(stack.settings, contacts_file)
+        check_as_a_stranger(stack.settings, first)
 
         # The second time as frames: other records, other batches, the same state.
         stack.field("simulate", "--contacts", str(contacts_file), "--speed", "max", "--wire", "frame")
@@ -94,6 +100,15 @@ def test_killed_in_the_middle_it_is_the_same(
             assert process.restarts >= KILLS, "a kill did not hit"
         check_rows(stack.settings, expected)
         assert stack.json("digest")["tables"] == digest_in_memory(stack.settings, contacts_file)
+
+
+def check_as_a_stranger(settings: Settings, said: dict) -> None:
+    """The verifier, which shares no code with the fold, reads the same log and comes to the same digests."""
+    command = [sys.executable, str(SCRIPT), "--brokers", settings.kafka_brokers, "--topic", settings.events_topic]
+    done = subprocess.run(
+        [*command, "--until", "-"], input=json.dumps(said), capture_output=True, text=True, timeout=280
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 def further(stack: Stack, projection: str, before: int) -> int:

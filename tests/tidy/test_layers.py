@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,19 @@ def test_nothing_that_runs_imports_tests(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("tests/oracle"), ids=str)
 def test_oracle_shares_no_code_with_the_fold(path: Path) -> None:
     assert not {name for name in imports(path) if name.split(".")[0] in ("streams", "projections", "deploy")}
+
+
+VERIFIER = [path for path in modules("schema") if path.name.startswith("verifier")]
+
+
+@pytest.mark.parametrize("path", VERIFIER, ids=str)
+def test_the_verifier_shares_no_code_with_the_project(path: Path) -> None:
+    own = {path.stem for path in VERIFIER}
+    outside = {name.split(".")[0] for name in imports(path)} - own
+    assert outside <= sys.stdlib_module_names | {"aiokafka"}, f"{path} imports {sorted(outside)}"
+
+
+@pytest.mark.parametrize("path", modules("streams", "projections", "deploy", "schema"), ids=str)
+def test_the_project_needs_no_verifier(path: Path) -> None:
+    used = {name for name in imports(path) if name.rpartition(".")[2].startswith("verifier")}
+    assert not used or path in VERIFIER

@@ -216,7 +216,7 @@ def status_of(settings: Settings) -> observe.Status:
 def test_a_schema_for_every_json_output() -> None:
     commands = cli.parser()._subparsers._group_actions[0].choices
     with_json = {name for name, command in commands.items() if "--json" in command.format_help()}
-    assert with_json == {path.stem for path in SCHEMAS.glob("*.json")} == {"status", "state", "digest"}
+    assert with_json == {path.stem for path in SCHEMAS.glob("*.json")} == {"status", "state", "digest", "archive"}
 
 
 @pytest.mark.parametrize(
