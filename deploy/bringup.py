@@ -18,6 +18,7 @@ from deploy.processes import Process
 from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
+from streams.embedded.store import FOLDER
 from streams.errors import FieldError, FoldVersionError
 from streams.settings import RULE_PREFIX, Settings, exports, known, read
 
@@ -55,11 +56,14 @@ def supervisor_of(home: Path) -> Process | None:
     return next((p for p in processes.read_all(home) if p.role == SUPERVISOR and processes.alive(p)), None)
 
 
-def prepare(say: Say) -> Settings:
-    """Choose places, remember them, start the parts, make topics and schema; returns the settings in force."""
-    home = context.home_of(os.environ)
-    context.remember(home, ports.choose(os.environ, say))
-    settings = context.load()
+def places(environ: Mapping[str, str], say: Say) -> Settings:
+    """Choose places and remember them; returns the settings in force."""
+    context.remember(context.home_of(environ), ports.choose(environ, say))
+    return context.load(environ)
+
+
+def prepare(settings: Settings, say: Say) -> None:
+    """Start the parts, make topics and schema."""
     parts.start(settings, echo=say)
     created = asyncio.run(topics.create(settings))
     applied = migrate(settings.database_url, retention_days=settings.retention_days)
@@ -67,7 +71,11 @@ def prepare(say: Say) -> Settings:
         say(f"topics created: {', '.join(created)}")
     if applied:
         say(f"migrations applied: {', '.join(f'{number:03d}' for number in applied)}")
-    return settings
+
+
+def stop(settings: Settings) -> None:
+    """Stop the parts of this home."""
+    parts.stop(settings)
 
 
 def revive(running: Process, environ: Mapping[str, str], say: Say) -> None:
@@ -100,6 +108,8 @@ def _changed(before: Mapping[str, str], environ: Mapping[str, str]) -> list[str]
     for name in context.METRICS_PORTS:  # 0 is any: the port it has is fine
         if asked.get(name) == "0":
             del asked[name]
+    if asked.get("FIELD_PARTS") == "auto":  # as it was chosen
+        del asked["FIELD_PARTS"]
     old, new = (exports(read(found), secrets=True) for found in (before, {**before, **asked}))
     return [name for name in sorted(asked) if old[name] != new[name]]
 
@@ -141,25 +151,26 @@ def claim(home: Path) -> None:
     processes.write(home, mine)
 
 
-async def ready(settings: Settings, alive: Callable[[], bool] = lambda: True) -> None:
-    """Return when every process answers.
+async def ready(settings: Settings, roles: Mapping[str, str], alive: Callable[[], bool] = lambda: True) -> None:
+    """Return when every role answers; ``roles`` are roles with the names of their log files.
 
     Raises NotReady with the last line of the one that does not, Refused where the state is of another fold.
     """
     home = Path(settings.home)
     until = time.monotonic() + READY_S
-    missing = list(ROLES)
+    missing = list(roles)
     while missing and alive() and time.monotonic() < until:
         down = {process.role: process for process in processes.read_all(home) if process.exit_code}
         for role in list(missing):
             if role in down:
                 kind = Refused if down[role].exit_code == Refused.exit_code else NotReady
-                raise kind(f"{role} ended: {last_line(home / 'logs' / f'{role}.log')} {down[role].advice}")
+                log = home / "logs" / f"{roles[role]}.log"
+                raise kind(f"{role} ended: {last_line(log)} {down[role].advice}")
             if await asyncio.to_thread(scrape.scrape, settings, role) is not None:
                 missing.remove(role)
         await asyncio.sleep(0.1)
     if missing:
-        log = home / "logs" / f"{missing[0]}.log"
+        log = home / "logs" / f"{roles[missing[0]]}.log"
         raise NotReady(f"{missing[0]} does not come up; {log} ends with: {last_line(log)}")
 
 
@@ -207,6 +218,6 @@ def clean(environ: Mapping[str, str], say: Say) -> None:
     if parts.choose(settings)[0] == "none":
         say("Kafka, PostgreSQL and Redis are not run from here: topics, database and keys stay")
     parts.clean(settings)
-    for name in ("run", "logs", "faust"):
+    for name in ("run", "logs", "faust", FOLDER):
         shutil.rmtree(home / name, ignore_errors=True)
     context.forget(home)

@@ -62,7 +62,7 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
     """The settings in force, with ``home`` and ``archive`` absolute; raises SettingError that names a bad one.
 
     A metrics port 0 in the environment means any: a command then looks where the running stack chose to be,
-    a ``daemon`` takes a port of its own.
+    a ``daemon`` takes a port of its own. FIELD_PARTS=auto means what the start has chosen.
     """
     environ = os.environ if environ is None else environ
     home = home_of(environ)
@@ -72,6 +72,8 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
         for name in METRICS_PORTS:
             if here.get(name) == "0" and name in before:
                 del here[name]
+    if here.get("FIELD_PARTS") == "auto" and "FIELD_PARTS" in before:  # as it was chosen
+        del here["FIELD_PARTS"]
     found = read({**before, **here})
     return replace(found, home=str(home), archive=str(clone() / found.archive) if found.archive else "")
 

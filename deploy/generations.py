@@ -78,8 +78,12 @@ def current(settings: Settings) -> Generation:
 def followed(settings: Settings, name: str | None = None) -> Settings:
     """The settings of a reader: those of generation ``name``, else of the current one, else as they are.
 
-    Raises InputError for a name that is not known.
+    Raises InputError for a name that is not known; an embedded field has one generation.
     """
+    if settings.parts == "embedded":
+        if name not in (None, settings.generation):
+            raise InputError(f"there is no generation {name!r}: an embedded field has {settings.generation!r} only")
+        return settings
     if name is not None:
         return find(settings, name).over(settings)
     try:

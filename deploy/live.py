@@ -16,6 +16,7 @@ from rich.text import Text
 from deploy.observe import Status
 
 NOTES = 6
+HOLD_S = 3.0
 
 
 class Screen(Protocol):
@@ -27,16 +28,25 @@ class Screen(Protocol):
 
 
 class Rate:
-    """Events a second between two looks at a counter, which starts anew when its process does."""
+    """Events a second between two looks at a counter, which starts anew when its process does.
+
+    A counter that moves in steps (an embedded field's, at its checkpoints) keeps its rate for HOLD_S.
+    """
 
     def __init__(self) -> None:
         self._before: tuple[float, int] | None = None
+        self._rate: float | None = None
 
     def of(self, count: int | None, now: float) -> float | None:
-        before, self._before = self._before, None if count is None else (now, count)
+        before = self._before
+        if before is not None and count == before[1] and now - before[0] < HOLD_S:
+            return self._rate
+        self._before = None if count is None else (now, count)
         if before is None or count is None or count < before[1] or now <= before[0]:
-            return None
-        return (count - before[1]) / (now - before[0])
+            self._rate = None
+        else:
+            self._rate = (count - before[1]) / (now - before[0])
+        return self._rate
 
 
 def screen(console: Console | None = None) -> Screen:

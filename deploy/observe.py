@@ -32,7 +32,10 @@ MEANING: Final = {
 
 
 class Part(msgspec.Struct):
-    """Kafka, PostgreSQL or Redis; ``runs`` says how, ``problem`` is empty while all is well with it."""
+    """Kafka, PostgreSQL or Redis, or the file of an embedded field.
+
+    ``runs`` says how, ``problem`` is empty while all is well with it.
+    """
 
     part: str
     up: bool
@@ -79,7 +82,10 @@ class Projection(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """Counters of the running worker since its start; all None when its endpoint does not answer."""
+    """Counters of the running worker since its start; all None when its endpoint does not answer.
+
+    Of an embedded field: of the state as it stands, whoever folded it.
+    """
 
     events: int | None = None
     folded: int | None = None
@@ -190,7 +196,7 @@ async def _look(settings: Settings, ask_kafka: Callable[[], Awaitable[Kafka]]) -
         fold_version=settings.rules.version,
         parts=[_part(row, problems[row["part"]]) for row in rows],
         edition=database.edition,
-        processes=[_role(process) for process in processes.read_all(Path(settings.home))],
+        processes=[role_of(process) for process in processes.read_all(Path(settings.home))],
         end=kafka.ends,
         projections=[
             follower(name, at, None if name in unknown else ends, moved.get(name, {}), time.time())
@@ -278,7 +284,8 @@ def _counted(snapshot: dict[str, Any]) -> dict[str, Any]:
     return {name: len(value) if isinstance(value, list) else value for name, value in snapshot.items()}
 
 
-def _role(process: Process) -> Role:
+def role_of(process: Process) -> Role:
+    """The row of a process file."""
     up = processes.alive(process)
     return Role(process.role, process.pid, up, process.started, process.restarts, process.exit_code, process.advice)
 

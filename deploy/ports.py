@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from deploy import context
 from deploy.local import parts, process
 from deploy.scrape import ROLES
+from streams.errors import SetupError
 from streams.settings import Settings, read
 
 SAY = Callable[[str], None]
@@ -42,7 +43,12 @@ def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
     asked = context.asked(environ)
     settings = read({**before, **asked})
     chosen = {**before, **asked}
-    if parts.choose(settings)[0] != "none":
+    how, why = parts.choose(settings)
+    if how == "embedded":
+        if settings.parts != how:
+            _fall_back(home, why, say)
+        chosen["FIELD_PARTS"] = how  # the commands that follow must know
+    elif how != "none":
         for part, name in ADDRESS.items():
             if name not in asked and not _ours(home, part):
                 _place(part, name, settings, chosen, say)
@@ -52,6 +58,18 @@ def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
         if port == 0 or (name not in asked and taken(port)):
             chosen[name] = str(free())
     return chosen
+
+
+def _fall_back(home: Path, why: str, say: SAY) -> None:
+    """Say that there are no parts; raises SetupError where this home has data of some, which would be missing."""
+    how = process.base(home) / "how"
+    before = how.read_text().strip() if how.exists() else ""
+    if before in ("docker", "local"):
+        raise SetupError(
+            f"this home's data are of parts run by {before}, which cannot be started ({why}): mend that, or "
+            "`field run --embedded` begins an empty field beside them"
+        )
+    say(f"no Kafka, PostgreSQL and Redis can be started here: {why}. So the field runs embedded, in one process")
 
 
 def _ours(home: Path, part: str) -> bool:

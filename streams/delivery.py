@@ -68,7 +68,7 @@ class Delivery:
     def reject(self, rejection: Rejection, place: Place) -> None:
         """Dead letter; its key is the place of the original, so readers count distinct keys."""
         position = place.position(rejection.index)
-        headers = _headers(position, place.received_ms)
+        headers = source_headers(position, place.received_ms)
         headers += [("reason", rejection.reason.encode()), ("detail", rejection.detail.encode())]
         self._outstanding.append(
             self._rejected.send_soon(
@@ -92,7 +92,7 @@ class Delivery:
         self._outstanding = [sent for sent in self._outstanding if sent not in waiting]
 
     def _copy(self, event: Event, place: Place, index: int, partitions: Iterable[int]) -> None:
-        headers = _headers(place.position(index), place.received_ms)
+        headers = source_headers(place.position(index), place.received_ms)
         key, value = event.key.encode(), wire.encode_event(event)
         for partition in partitions:
             sent = self._events.send_soon(key=key, value=value, partition=partition, headers=headers)
@@ -114,5 +114,6 @@ async def acknowledged(sends: Collection[asyncio.Future[Any]], topic: str, what:
             raise DeliveryError(f"{what} not acknowledged: {error!r}", topic=topic, partition=partition) from error
 
 
-def _headers(position: str, received_ms: int) -> list[tuple[str, bytes]]:
+def source_headers(position: str, received_ms: int) -> list[tuple[str, bytes]]:
+    """Where something came from (``Place.position``) and when it was received (epoch ms)."""
     return [("source", position.encode()), ("received", b"%d" % received_ms)]

@@ -12,6 +12,7 @@ FieldError                  exit_code, and a line that a person can act on
   WireError                 bytes that are not events (reason, detail)
   ArchiveError              bytes that are no archive of the log, or no longer what was written
   PartUnavailable           Kafka, PostgreSQL or Redis does not answer
+  StoreError                the embedded log cannot be read or written
   ProjectionError           a projection cannot go on from where it is
   SetupError                a part cannot be brought to this machine or started on it
   SchemaError               the database's schema is not one that this version can migrate
@@ -105,6 +106,12 @@ class PartUnavailable(FieldError):
     def __init__(self, part: str, problem: str) -> None:
         super().__init__(f"{part} does not answer: {problem}")
         self.part = part
+
+
+class StoreError(FieldError):
+    """The file of the embedded log cannot be read or written: the line says what to do with it."""
+
+    exit_code = 14
 
 
 class ProjectionError(FieldError):

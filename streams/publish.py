@@ -118,6 +118,8 @@ class LogPublisher:
     a write is not acknowledged.
     """
 
+    store = "the broker"
+
     def __init__(self, settings: Settings, wire: Wire = "json") -> None:
         self.settings = settings
         self.wire = wire

@@ -56,7 +56,16 @@ class Settings:
     redis_password: str = _setting("REDIS_PASSWORD", "", "empty: none", secret=True)
     home: str = _setting("FIELD_HOME", ".field", "folder of local parts, their logs and process files")
     parts: str = _setting(
-        "FIELD_PARTS", "auto", "who runs Kafka, PostgreSQL and Redis", choices=("auto", "docker", "local", "none")
+        "FIELD_PARTS",
+        "auto",
+        "who runs Kafka, PostgreSQL and Redis; embedded: there are none",
+        choices=("auto", "docker", "local", "none", "embedded"),
+    )
+    synchronous: str = _setting(
+        "FIELD_SYNCHRONOUS",
+        "full",
+        "of the embedded log: full survives a power cut, normal the end of a process",
+        choices=("full", "normal"),
     )
     generation: str = _setting(
         "FIELD_GENERATION",

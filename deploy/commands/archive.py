@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from deploy import context
+from deploy import backend, context
 from deploy.commands.output import print_json
 from streams import topics
 from streams.archive.history import ArchiveHistory
@@ -25,7 +25,6 @@ from streams.archive.verify import Verdict, stores, verify
 from streams.archive.write import Progress as Told
 from streams.archive.write import archive
 from streams.errors import HistoryError, InputError
-from streams.history import KafkaHistory
 from streams.publish import LogPublisher
 from streams.settings import Settings
 from streams.validate import Limits
@@ -84,14 +83,14 @@ def run_archive(args: argparse.Namespace) -> int:
         print(f"{Path(found.folder) / str(file.partition) / file.name}  {file.events} events, {file.bytes} bytes")
     each = f" ({found.bytes / found.events:.1f} an event)" if found.events else ""
     print(
-        f"{found.events} events archived in {found.bytes} bytes{each}; {found.open_records} records are in Kafka only"
+        f"{found.events} events archived in {found.bytes} bytes{each}; {found.open_records} records are in the log only"
     )
     return 0
 
 
 async def _archive(settings: Settings, folder: Path, until: dict[int, int] | None, rest: bool) -> Archived:
     store = Store(folder, settings.events_topic)
-    async with KafkaHistory(settings) as history:
+    async with backend.of(settings).history() as history:
         before = await ArchiveHistory(store, settings.partitions).bounds()
         bounds = await history.bounds()
         missing = sum(max(0, end - before.get(number, (0, first))[1]) for number, (first, end) in bounds.items())
@@ -129,7 +128,11 @@ def run_publish(folder: Path) -> int:
     if len(found) > 1:
         names = ", ".join(str(store.path) for store in found)
         raise InputError(f"{folder} has the archives of several topics; name one of {names}")
-    sent = asyncio.run(_publish(context.load(), found[0]))
+    settings = context.load()
+    if settings.parts == "embedded":
+        raise InputError("an archive is published to Kafka, and this home runs embedded: `field down`, then `field up`"
+                         " with parts (FIELD_PARTS=docker, local or none)")  # fmt: skip
+    sent = asyncio.run(_publish(settings, found[0]))
     print(f"{sent} events of {found[0].path} acknowledged by the broker (what it had before is not sent again)")
     return 0
 

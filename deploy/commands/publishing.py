@@ -12,18 +12,16 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy import context
+from deploy import backend, context, pacing
 from deploy.commands import archive
 from streams import contacts, simulate
 from streams.errors import InputError
 from streams.events import Event
-from streams.publish import WIRES, LogPublisher
+from streams.publish import WIRES
 from streams.simulate import Item
 from streams.wire import encode_event
 
 READ_BYTES = 1 << 20
-LINGER_S = 0.02
-"""Real-time events leave at most this much later than they are due: few big sends instead of many small ones."""
 
 
 def register(commands: Any) -> None:
@@ -60,14 +58,14 @@ def run_publish(args: argparse.Namespace) -> int:
 
 
 async def _publish(args: argparse.Namespace) -> int:
-    async with LogPublisher(context.load(), args.wire) as publisher:
+    async with backend.of(context.load()).publisher(args.wire) as publisher:
         async for lines in _chunks(args.file):
             for line in lines:
                 await publisher.publish_line(line)
             await publisher.push()
         count = await publisher.flush()
     invalid = f", {publisher.invalid} of them look invalid: the worker will reject them" if publisher.invalid else ""
-    print(f"{count} events acknowledged by the broker{invalid}")
+    print(f"{count} events acknowledged by {publisher.store}{invalid}")
     return 0
 
 
@@ -120,29 +118,17 @@ async def _play(items: Iterable[Item], speed: float, wire: Any) -> int:
     assert this is not None
     loop.add_signal_handler(signal.SIGTERM, this.cancel)
     begun = time.monotonic()
-    async with LogPublisher(context.load(), wire) as publisher:
+    async with backend.of(context.load()).publisher(wire) as publisher:
         try:
-            await _pace(publisher, items, speed)
+            await pacing.play(publisher, items, speed)
         except asyncio.CancelledError:
             # Ctrl-C or SIGTERM is how an endless fleet ends: what was taken is still delivered and counted.
             this.uncancel()
         await publisher.flush()
     seconds = time.monotonic() - begun
     rate = publisher.acknowledged / seconds
-    print(f"{publisher.acknowledged} events acknowledged by the broker in {seconds:.1f} s ({rate:,.0f}/s)")
+    print(f"{publisher.acknowledged} events acknowledged by {publisher.store} in {seconds:.1f} s ({rate:,.0f}/s)")
     return 0
-
-
-async def _pace(publisher: LogPublisher, items: Iterable[Item], speed: float) -> None:
-    begun = time.monotonic()
-    first: int | None = None
-    for at, event in items:
-        first = at if first is None else first
-        wait = begun + (at - first) / 1000 / speed - time.monotonic()
-        if wait > 0:
-            await publisher.push()
-            await asyncio.sleep(max(wait, LINGER_S))
-        await (publisher.publish(event) if isinstance(event, Event) else publisher.publish_line(event))
 
 
 def _print(items: Iterable[Item]) -> int:

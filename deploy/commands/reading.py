@@ -13,9 +13,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from deploy import context, generations
+from deploy import backend, context, generations
 from deploy.commands.output import print_json
-from streams.changelog import ChangelogFollower, Picture
+from streams.changelog import Picture
 from streams.changes import ShardView, load_view, merge
 from streams.errors import InputError
 from streams.fold.digest import digest
@@ -100,8 +100,7 @@ def run_state(args: argparse.Namespace) -> int:
 
 async def kept(settings: Settings) -> Picture:
     """What the worker has kept by now, each partition at its position; raises PartUnavailable."""
-    async with ChangelogFollower(settings) as follower:
-        return await follower.consistent()
+    return await backend.of(settings).kept()
 
 
 def read(views: Sequence[ShardView], table: str, key: str | None, asked: int | None, rules: Rules) -> State:

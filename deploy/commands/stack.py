@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from deploy import bringup, context, live, observe, processes
-from deploy.local import parts
+from deploy import backend, bringup, context, live, processes
+from deploy.processes import Process
+from streams.errors import FieldError, InputError
 from streams.settings import Settings
+from streams.simulate import Fleet
 
 LOOK_S: Final = 1.0
 
@@ -23,6 +25,7 @@ def register(commands: Any) -> None:
     run.add_argument("--devices", type=int, default=200, help="of the simulated fleet (default 200)")
     run.add_argument("--rate", type=float, default=200.0, help="its events a second (default 200); 0: no fleet")
     run.add_argument("--seed", type=int, default=1)
+    run.add_argument("--embedded", action="store_true", help="in one process: no Kafka, PostgreSQL or Redis")
     run.set_defaults(handler=run_run)
     for name, handler, text in (
         ("up", run_up, "the same in the background, without the fleet"),
@@ -39,13 +42,14 @@ def run_up(args: argparse.Namespace) -> int:
     running = bringup.supervisor_of(home)
     if running is not None:
         bringup.revive(running, os.environ, _say)
-        asyncio.run(bringup.ready(context.load(), lambda: processes.alive(running)))
+        asyncio.run(_ready(context.load(), lambda: processes.alive(running)))
         print(f"it is up already (supervisor pid {running.pid})")
         return 0
-    settings = bringup.prepare(_say)
+    settings = bringup.places(os.environ, _say)
+    backend.of(settings).prepare(_say)
     child = bringup.start_background(settings)
     try:
-        asyncio.run(bringup.ready(settings, lambda: child.poll() is None))
+        asyncio.run(_ready(settings, lambda: child.poll() is None))
     except bringup.Refused:
         _say("the parts stay up; `field replay plan` and `field replay run` rebuild the state with this fold")
         raise
@@ -71,28 +75,33 @@ def run_clean(args: argparse.Namespace) -> int:
 def run_supervise(args: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; the parts are left to whoever started this."""
     settings = context.load()
+    home = Path(settings.home)
     signal.signal(bringup.REVIVE, _nothing)  # until there is something to revive
-    bringup.claim(Path(settings.home))
+    bringup.claim(home)
     try:
-        asyncio.run(_supervise(settings, [], None))
-    finally:
-        processes.remove(Path(settings.home), bringup.SUPERVISOR)
+        asyncio.run(_supervise(settings, None, None))
+    except FieldError as error:
+        ended = Process(bringup.SUPERVISOR, os.getpid(), time.time(), "", 0, error.exit_code, str(error))
+        processes.write(home, ended)  # `field status` tells it
+        raise
+    processes.remove(home, bringup.SUPERVISOR)
     return 0
 
 
 def run_run(args: argparse.Namespace) -> int:
-    home = context.home_of(os.environ)
+    home, environ = context.home_of(os.environ), _environ(args)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(bringup.REVIVE, _nothing)
     bringup.claim(home)
     begun = time.monotonic()
     settings: Settings | None = None
     try:
-        settings = bringup.prepare(_say)
-        fleet = ["--devices", str(args.devices), "--rate", str(args.rate), "--seed", str(args.seed)]
+        settings = bringup.places(environ, _say)
+        backend.of(settings).prepare(_say)
+        fleet = Fleet(args.devices, args.rate, args.seed, int(time.time() * 1000)) if args.rate > 0 else None
         screen = live.screen()
         try:
-            asyncio.run(_supervise(settings, fleet if args.rate > 0 else [], screen, begun))
+            asyncio.run(_supervise(settings, fleet, screen, begun))
         finally:
             screen.close()
     except KeyboardInterrupt:
@@ -101,27 +110,41 @@ def run_run(args: argparse.Namespace) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         print("stopping", flush=True)
-        parts.stop(settings or context.load())
+        backend.of(settings or context.load(environ)).stop()
         processes.remove(home, bringup.SUPERVISOR)
     print("stopped; data is kept", flush=True)
     return 0
 
 
+def _environ(args: argparse.Namespace) -> dict[str, str]:
+    """The environment with what ``--embedded`` says; raises InputError when it says something else."""
+    if not args.embedded:
+        return dict(os.environ)
+    asked = os.environ.get("FIELD_PARTS", "auto")
+    if asked not in ("auto", "embedded"):
+        raise InputError(f"--embedded, but FIELD_PARTS={asked}: take one of them away")
+    return {**os.environ, "FIELD_PARTS": "embedded"}
+
+
+async def _ready(settings: Settings, alive: Callable[[], bool] = lambda: True) -> None:
+    await bringup.ready(settings, backend.of(settings).roles, alive)
+
+
 async def _supervise(
-    settings: Settings, fleet: list[str], screen: live.Screen | None, begun: float | None = None
+    settings: Settings, fleet: Fleet | None, screen: live.Screen | None, begun: float | None = None
 ) -> None:
-    """Processes up, live picture (where there is a screen) until a signal comes, processes down."""
+    """What folds is up, live picture (where there is a screen) until a signal comes, all down."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     say: Callable[[str], None] = _say if screen is None else screen.note
-    keeper = bringup.supervisor(settings, fleet, say)
+    keeper = backend.of(settings).keeper(fleet, say, stop.set)
     await keeper.start()
     tasks: set[asyncio.Task[None]] = set()
 
     def revive() -> None:
-        task = asyncio.create_task(keeper.have(*bringup.roles(settings, fleet)))
+        task = asyncio.create_task(keeper.revive())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -144,11 +167,11 @@ async def _supervise(
 
 async def _watch(settings: Settings, screen: live.Screen, begun: float) -> None:
     try:
-        await bringup.ready(settings)
+        await _ready(settings)
     except bringup.Refused as error:
         screen.note(f"{error} `field replay run` rebuilds the state with this fold")
     screen.note(f"live after {time.monotonic() - begun:.1f} s; Ctrl-C stops everything, data is kept")
-    observer = observe.Observer(settings)
+    observer = backend.of(settings).observer()
     told: set[str] = set()
     try:
         while True:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from deploy import context, generations, live, observe
+from deploy import backend, context, generations, live
 from deploy.commands.output import print_json
 from deploy.observe import Status
 
@@ -21,7 +21,7 @@ def register(commands: Any) -> None:
 
 
 def run_status(args: argparse.Namespace) -> int:
-    status = asyncio.run(observe.look(generations.followed(context.load(), args.generation)))
+    status = asyncio.run(backend.look(generations.followed(context.load(), args.generation)))
     if args.json:
         print_json(status)
     else:
@@ -56,11 +56,11 @@ def lines(status: Status) -> Iterator[str]:
     if counts.events is not None:
         bad = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items()) or "none"
         yield (
-            f"events since the worker started: {counts.events}, folded {counts.folded}, duplicate "
+            f"events counted: {counts.events}, folded {counts.folded}, duplicate "
             f"{counts.duplicate}, late {counts.late}, copied {counts.copied}, rejected: {bad}"
         )
     figures = ", ".join(f"{name} {value}" for name, value in live.figures(status))
-    yield f"the field: {figures or 'no fresh snapshot in Redis'}"
+    yield f"the field: {figures or 'no fresh snapshot'}"
 
 
 def _vector(positions: dict[int, int]) -> str:

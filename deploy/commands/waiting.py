@@ -7,22 +7,17 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from deploy import context, generations, positions
+from deploy import backend, context, generations, positions
+from deploy.backend import Reader, Watch
 from deploy.positions import Behind, Positions
 from streams.errors import PartUnavailable
 from streams.settings import Settings
 
-Reader = Callable[[float], Awaitable[dict[str, Positions]]]
-"""Asks one part for positions, for so many seconds at most."""
-
 PAUSE_S: Final = 0.1
 LOOK_S: Final = 1.0
 """Each part gets this long to answer even where the deadline is nearer: ``--timeout 0`` is one look."""
-EXPECTED: Final = (positions.RAW, positions.STATE, positions.STATES)
-"""Projections that must have positions in the database; one that has none yet is wholly behind."""
 
 
 def register(commands: Any) -> None:
@@ -49,14 +44,15 @@ async def reach(settings: Settings, timeout_s: float) -> list[str]:
     Without the log there is nothing to wait for: then its own line comes at once.
     """
     deadline = time.monotonic() + timeout_s
-    log = positions.LogWatch(settings)
+    keeps = backend.of(settings)
+    log = keeps.watch()
     try:
         async with asyncio.timeout(_left(deadline)):
             await log.__aenter__()
             targets = await log.ends()
     except (PartUnavailable, TimeoutError) as error:
         await log.stop()
-        where = f"Kafka ({settings.kafka_brokers}) does not answer in time"
+        where = f"{keeps.log_name} does not answer in time"
         return [f"the log cannot be asked for its end: {str(error) or where}"]
     try:
         return await _until_reached(settings, log, targets, deadline)
@@ -64,12 +60,9 @@ async def reach(settings: Settings, timeout_s: float) -> list[str]:
         await log.stop()
 
 
-async def _until_reached(settings: Settings, log: positions.LogWatch, targets: Positions, deadline: float) -> list[str]:
-    readers: dict[str, Reader] = {
-        "Kafka": lambda _: _worker(log),
-        "PostgreSQL": lambda timeout_s: asyncio.to_thread(_database, settings, timeout_s),
-        "Redis": lambda timeout_s: asyncio.to_thread(_redis, settings, timeout_s),
-    }
+async def _until_reached(settings: Settings, log: Watch, targets: Positions, deadline: float) -> list[str]:
+    keeps = backend.of(settings)
+    readers: dict[str, Reader] = {keeps.log_name: lambda _: _worker(log), **keeps.projections()}
     while True:
         left = _left(deadline)
         answers = await asyncio.gather(*(_ask(part, reader, targets, left) for part, reader in readers.items()))
@@ -106,14 +99,5 @@ def _seconds(text: str) -> float:
     return value
 
 
-async def _worker(log: positions.LogWatch) -> dict[str, Positions]:
+async def _worker(log: Watch) -> dict[str, Positions]:
     return {positions.WORKER: await log.worker()}
-
-
-def _database(settings: Settings, timeout_s: float) -> dict[str, Positions]:
-    found = positions.of_database(settings, timeout_s)
-    return {name: found.get(name, {}) for name in (*EXPECTED, *found)}
-
-
-def _redis(settings: Settings, timeout_s: float) -> dict[str, Positions]:
-    return {positions.REDIS: positions.of_redis(settings, timeout_s)}

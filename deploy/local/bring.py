@@ -25,11 +25,11 @@ class Programs(NamedTuple):
     redis: Callable[[], Any]
 
 
-def choose(wanted: str, docker: str, hosts: set[str]) -> tuple[str, str]:
-    """Who runs the parts, and why: (docker | local | none, a reason for people).
+def choose(wanted: str, docker: str, hosts: set[str], local: str = "") -> tuple[str, str]:
+    """Who runs the parts, and why: (docker | local | none | embedded, a reason for people).
 
-    ``wanted`` is FIELD_PARTS, ``docker`` why Docker cannot be used (empty: it can), ``hosts`` where the settings
-    look for the parts.
+    ``wanted`` is FIELD_PARTS, ``docker`` why Docker cannot be used and ``local`` why local parts cannot (empty: it
+    can), ``hosts`` where the settings look for the parts.
     """
     if wanted != "auto":
         if wanted == "docker" and docker:
@@ -38,7 +38,20 @@ def choose(wanted: str, docker: str, hosts: set[str]) -> tuple[str, str]:
     elsewhere = sorted(hosts - {"127.0.0.1", "localhost", "::1"})
     if elsewhere:
         return "none", f"the settings look for parts on {', '.join(elsewhere)}"
+    if docker and local:
+        return "embedded", f"{docker}, and {local}"
     return ("local", docker) if docker else ("docker", "a Docker engine answers")
+
+
+def why_not() -> str:
+    """Why local parts cannot be run on this machine; empty if they can, or if it is worth trying."""
+    if system.is_root() and system.has_apt() and system.is_debian():
+        return ""
+    try:
+        missing = [*kafka.packages(), *redis.packages(), *([] if postgres.find() else ["PostgreSQL with TimescaleDB"])]
+    except SetupError as error:
+        return str(error)
+    return f"this is not root on Debian, which could install {', '.join(missing)}" if missing else ""
 
 
 def install(echo: Echo) -> None:
@@ -64,7 +77,7 @@ def main() -> int:
         print(f"  [{time.monotonic() - begun:5.1f} s] {line}", flush=True)
 
     try:
-        if choose(wanted, compose.why_not(), set())[0] == "local":
+        if choose(wanted, compose.why_not(), set(), why_not())[0] == "local":
             bring(echo)
             echo("parts: all that they are made of is here")
     except FieldError as error:

@@ -33,10 +33,11 @@ _PASSING = ("pre-existing shared memory block", "BindException")
 
 
 def choose(settings: Settings) -> tuple[str, str]:
-    """Who runs the parts, and why: (docker | local | none, a reason for people)."""
+    """Who runs the parts, and why: (docker | local | none | embedded, a reason for people)."""
     hosts = {host for host, _ in _addresses(settings).values()}
     docker = compose.why_not() if settings.parts in ("auto", "docker") else ""
-    return fetch.choose(settings.parts, docker, hosts)
+    local = fetch.why_not() if settings.parts == "auto" and docker else ""
+    return fetch.choose(settings.parts, docker, hosts, local)
 
 
 def bring(settings: Settings, echo: Echo = print) -> None:

@@ -50,6 +50,13 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
+def is_debian() -> bool:
+    try:
+        return mirror.release(Path("/etc/os-release").read_text()).get("ID") == "debian"
+    except OSError:
+        return False
+
+
 def has_apt() -> bool:
     return shutil.which("apt-get") is not None
 

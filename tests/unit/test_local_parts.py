@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.local import bring, compose, kafka, parts, postgres, redis
+from deploy.local import bring, compose, kafka, parts, postgres, redis, system
 from streams.errors import FieldError, SettingError, SetupError
 from streams.settings import Settings
 
@@ -32,6 +32,41 @@ def test_who_runs_the_parts_and_why(wanted: str, docker: str, hosts: set[str], h
     chosen, why = bring.choose(wanted, docker, hosts)
     assert chosen == how
     assert why
+
+
+@pytest.mark.parametrize(
+    ("wanted", "docker", "hosts", "how"),
+    [
+        ("auto", "no engine", HERE, "embedded"),
+        ("auto", "", HERE, "docker"),
+        ("auto", "no engine", HERE | {"db.internal"}, "none"),
+        ("local", "no engine", HERE, "local"),
+        ("embedded", "", HERE, "embedded"),
+    ],
+)
+def test_without_docker_and_local_parts_it_is_embedded(wanted: str, docker: str, hosts: set[str], how: str) -> None:
+    chosen, why = bring.choose(wanted, docker, hosts, "not root")
+    assert chosen == how
+    if wanted == "auto" and how == "embedded":
+        assert why == "no engine, and not root"
+
+
+@pytest.mark.parametrize(
+    ("root", "debian", "here", "words"),
+    [(True, True, False, ""), (True, False, False, "java"), (False, True, False, "java"), (False, True, True, "")],
+)
+def test_local_parts_need_root_on_debian_or_to_be_here(
+    monkeypatch: pytest.MonkeyPatch, root: bool, debian: bool, here: bool, words: str
+) -> None:
+    monkeypatch.setattr(system, "is_root", lambda: root)
+    monkeypatch.setattr(system, "has_apt", lambda: True)
+    monkeypatch.setattr(system, "is_debian", lambda: debian)
+    monkeypatch.setattr(kafka, "packages", lambda: [] if here else ["java"])
+    monkeypatch.setattr(redis, "packages", list)
+    monkeypatch.setattr(postgres, "find", lambda: object())
+    why = bring.why_not()
+    assert words in why
+    assert bool(why) == bool(words)
 
 
 def test_docker_that_is_asked_for_and_missing_is_an_error_that_says_so() -> None:

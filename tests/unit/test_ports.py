@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy import context, ports
-from deploy.local import parts
+from deploy.local import parts, process
+from streams.errors import SetupError
 
 USUAL = {9092, 5432, 6379, 9101, 9102, 9103}
 
@@ -74,3 +75,29 @@ def test_parts_of_others_are_used_where_they_are(tmp_path: Path, busy: set[int])
     found, _ = choose(tmp_path, FIELD_PARTS="none")
     assert "KAFKA_BROKERS" not in found
     assert context.load({"FIELD_HOME": str(tmp_path)}).kafka_brokers == "127.0.0.1:9092"
+
+
+def test_where_no_part_can_run_it_is_embedded_and_remembered(
+    tmp_path: Path, busy: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "choose", lambda settings: ("embedded", "no Docker, and not root"))
+    found, said = choose(tmp_path, FIELD_PARTS="auto")
+    assert found["FIELD_PARTS"] == "embedded"
+    assert "KAFKA_BROKERS" not in found
+    assert ["no Docker, and not root" in line for line in said] == [True]
+    for environ in ({}, {"FIELD_PARTS": "auto"}):
+        assert context.load({"FIELD_HOME": str(tmp_path), **environ}).parts == "embedded"
+    assert context.load({"FIELD_HOME": str(tmp_path), "FIELD_PARTS": "none"}).parts == "none"
+    monkeypatch.setattr(parts, "choose", lambda settings: (settings.parts, "FIELD_PARTS"))
+    assert choose(tmp_path, FIELD_PARTS="embedded")[1] == [], "asked for: nothing to explain"
+
+
+def test_data_of_parts_are_not_passed_over_silently(
+    tmp_path: Path, busy: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "choose", lambda settings: ("embedded", "no Docker, and not root"))
+    how = process.base(tmp_path) / "how"
+    how.parent.mkdir(parents=True, exist_ok=True)
+    how.write_text("docker\n")
+    with pytest.raises(SetupError, match="field run --embedded"):
+        choose(tmp_path)

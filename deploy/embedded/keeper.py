@@ -1,0 +1,79 @@
+"""The run of an embedded field, in this process: the driver in a thread, the simulated fleet in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from deploy import pacing
+from streams import metrics, simulate
+from streams.embedded.driver import Driver
+from streams.embedded.publisher import SqlitePublisher
+from streams.settings import Settings
+
+
+class InProcess:
+    """``say`` gets lines for people; ``ended`` is called when driver or fleet have ended by themselves.
+
+    ``start`` raises what ``Driver`` raises and PartUnavailable where the metrics port is taken; ``stop`` makes a last
+    checkpoint, or raises what has ended it before.
+    """
+
+    def __init__(
+        self, settings: Settings, fleet: simulate.Fleet | None, say: Callable[[str], None], ended: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._fleet = fleet
+        self._say = say
+        self._ended = ended
+        self._stop = threading.Event()
+        self._driver: Driver | None = None
+        self._folding: asyncio.Task[None] | None = None
+        self._feeding: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def say(line: str) -> None:
+            loop.call_soon_threadsafe(self._say, line)
+
+        self._driver = driver = await asyncio.to_thread(Driver, self._settings, say)
+        try:
+            metrics.serve("worker", self._settings)
+        except BaseException:
+            driver.close()
+            raise
+        self._folding = asyncio.create_task(asyncio.to_thread(driver.run, self._stop), name="fold")
+        self._folding.add_done_callback(self._over)
+        if self._fleet is not None:
+            self._feeding = asyncio.create_task(self._feed(self._fleet), name="fleet")
+            self._feeding.add_done_callback(self._over)
+
+    async def stop(self) -> None:
+        """The fleet first: so the last checkpoint holds what it has sent."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.wait((self._feeding,))
+        self._stop.set()
+        assert self._folding is not None
+        assert self._driver is not None
+        await asyncio.wait((self._folding,))
+        self._driver.close()
+        for task in (self._folding, self._feeding):
+            if task is not None and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def revive(self) -> None:
+        """Nothing stays down beside this process itself."""
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._ended()
+
+    async def _feed(self, fleet: simulate.Fleet) -> None:
+        async with SqlitePublisher(self._settings) as publisher:
+            try:
+                await pacing.play(publisher, simulate.items(fleet), 1.0)
+            finally:
+                await publisher.flush()

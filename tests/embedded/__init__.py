@@ -1,0 +1,1 @@
+"""The field in SQLite: its file, its driver, and what happens when it is killed."""
