@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -103,19 +104,29 @@ async def _trickle(settings: Settings, records: list[Record], worker: Proc, piec
         await asyncio.sleep(settings.checkpoint_ms / 250)
 
 
-async def kill_others(settings: Settings, role: str, seed: int, enough: Callable[[], bool]) -> int:
-    """Start the role again and again, each time to be killed at a named point or after a random time; then one that
-    stays. Returns how many were killed; the last is the caller's to stop: see ``kept``.
+async def kill_others(settings: Settings, role: str, seed: int, over: asyncio.Event) -> int:
+    """Until ``over``: start the role again and again, each time to be killed at a named point or after a random time.
+
+    Returns how many were killed. Nobody runs at the end.
     """
     chance = random.Random(f"{role}/{seed}")
     names = points.PROJECTOR if role == "projector" else points.PUBLISHER
     killed = 0
-    while not enough():
+    while not over.is_set():
         point = None if killed % 3 == 2 else names[(killed - killed // 3) % len(names)]
         words = [f"point={point}:{chance.randint(1, 12)}"] if point else []
+        life_s = None if point else chance.uniform(2, 8)
         with Proc(settings, role, *words) as process:
-            end = time.monotonic() + chance.uniform(2, 8)
-            while process.running and not enough() and (point is not None or time.monotonic() < end):
-                await asyncio.sleep(0.05)
-            killed += not process.running or not enough()
+            await first_of(over, lambda process=process: not process.running, life_s)
+            if not process.running:
+                assert process.code == -9, process.tail()
+            killed += not over.is_set()
     return killed
+
+
+async def first_of(over: asyncio.Event, true: Callable[[], bool], limit_s: float | None) -> None:
+    """Wait for whichever comes first; ``limit_s`` None: no limit but ``over``."""
+    end = None if limit_s is None else time.monotonic() + limit_s
+    while not over.is_set() and not true() and (end is None or time.monotonic() < end):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), 0.05)

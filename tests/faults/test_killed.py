@@ -30,9 +30,7 @@ async def test_killed_at_any_moment_nothing_is_lost(make_settings: Callable[...,
     stream = make(Recipe(seed, 12_000), settings.partitions)
     over = asyncio.Event()
     async with Watch(settings) as watch:
-        others = [
-            asyncio.create_task(kill_others(settings, role, seed, over.is_set)) for role in ("projector", "publisher")
-        ]
+        others = [asyncio.create_task(kill_others(settings, role, seed, over)) for role in ("projector", "publisher")]
         done = await kill_workers(settings, stream, watch, seed, KILLS, len(WORKER))
         over.set()
         projectors, publishers = await asyncio.gather(*others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 from typing import Any, NamedTuple
@@ -24,11 +25,12 @@ LIMIT_S = 90.0
 """A bound on hanging, never a performance check."""
 
 _STORED = (
-    "SELECT 'raw/state ' || projection || '/' || partition, log_offset FROM projection_positions",
+    "SELECT 'projection ' || projection || '/' || partition, log_offset FROM projection_positions",
     "SELECT 'shard ' || partition || '/' || shard, position FROM shard_positions",
     "SELECT 'session ' || room_id || '@' || opened, position FROM room64_sessions",
     "SELECT 'pair ' || routing_key || ' ' || low || ' ' || high, position FROM entanglements",
-    "SELECT 'state ' || node_id || '/' || p.key, p.value::bigint FROM consciousness_states, jsonb_each_text(position) p",
+    "SELECT 'state ' || node_id || '/' || p.key, p.value::bigint"
+    " FROM consciousness_states, jsonb_each_text(position) AS p",
 )
 
 
@@ -93,7 +95,7 @@ class Watch:
     def stall_max(self, since: float, until: float) -> float:
         """Longest time (s) between two moves of any partition, from ``since`` to ``until``."""
         times = [since, *(move.seconds for move in self.moves if since < move.seconds < until), until]
-        return max(b - a for a, b in zip(times, times[1:], strict=False))
+        return max(b - a for a, b in itertools.pairwise(times))
 
     async def _follow(self) -> None:
         topic = changelog_topic(self._settings)
