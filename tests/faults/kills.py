@@ -8,10 +8,11 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.settings import Settings
 from tests.faults import points
-from tests.faults.figures import percentile
+from tests.faults.measures import percentile
 from tests.faults.processes import Proc
 from tests.faults.stream import Record, Stream, publish
 from tests.faults.watch import Watch
@@ -32,7 +33,7 @@ class Kills:
     ready_s: list[float] = field(default_factory=list)
     stall_s: float = 0.0
 
-    def figures(self) -> dict[str, float | int]:
+    def figures(self) -> dict[str, Any]:
         return {
             "kills": self.killed,
             "at_points": len(self.at_points),
@@ -40,6 +41,8 @@ class Kills:
             "ready_p95": percentile(self.ready_s, 0.95),
             "ready_max": max(self.ready_s, default=0.0),
             "stall_max": self.stall_s,
+            "ready_s": self.ready_s,
+            "stall_s": [self.stall_s],
         }
 
 

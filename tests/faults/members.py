@@ -8,6 +8,7 @@ import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.settings import Settings
 from tests.faults.kills import first_of
@@ -31,10 +32,10 @@ class Visits:
     stall_s: float = 0.0
     failures: list[str] = field(default_factory=list)
 
-    def figures(self) -> dict[str, float | int]:
+    def figures(self) -> dict[str, Any]:
         return {
             "joined": self.joined, "left": self.left, "killed": self.killed, "most_at_once": self.most,
-            "stall_max": self.stall_s,
+            "stall_max": self.stall_s, "stall_s": [self.stall_s],
         }  # fmt: skip
 
 

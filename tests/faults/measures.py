@@ -10,8 +10,8 @@ FIGURES: dict[str, dict[str, Any]] = {}
 
 
 def note(scenario: str, **values: Any) -> None:
-    """Keep figures of a scenario; floats are seconds unless the name says otherwise."""
-    FIGURES.setdefault(scenario, {}).update(values)
+    """Keep figures of a scenario, lists left out; floats are seconds unless the name says otherwise."""
+    FIGURES.setdefault(scenario, {}).update({k: v for k, v in values.items() if not isinstance(v, list)})
 
 
 def percentile(values: Sequence[float], share: float) -> float:
