@@ -40,9 +40,12 @@ def _dedup(_: str) -> None:
 def _early_ack(_: str) -> None:
     from streams.assignment import Partition
     from streams.checkpoint import Checkpointer
+    from streams.transport import Consumer
 
     write = Checkpointer._write
     Partition.starts_after_gap = lambda self, first: None  # type: ignore[method-assign]
+    if hasattr(Consumer, "begin_at"):  # nor does the consumer go back to where the state stands
+        Consumer.begin_at = lambda self, offsets: None
 
     async def early(self: Any, plans: list[Any], assignment: Any) -> None:
         covered = [event for plan in plans for event in plan.covered]

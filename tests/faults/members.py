@@ -17,6 +17,8 @@ from tests.faults.stream import Record, Stream, publish
 from tests.faults.watch import Watch
 
 WORKERS_MAX = 4
+RESTARTED = (1, 5, 6, 7)
+"""Exit codes after which the supervisor starts a worker again: a fetch that hangs in a rebalance, a missed write."""
 PIECE_S = 0.5
 """A piece of the stream is published so often: the load."""
 
@@ -28,14 +30,15 @@ class Visits:
     joined: int = 0
     left: int = 0
     killed: int = 0
+    gave_up: int = 0
     most: int = 1
     stall_s: float = 0.0
     failures: list[str] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
         return {
-            "joined": self.joined, "left": self.left, "killed": self.killed, "most_at_once": self.most,
-            "stall_max": self.stall_s, "stall_s": [self.stall_s],
+            "joined": self.joined, "left": self.left, "killed": self.killed, "gave_up": self.gave_up,
+            "most_at_once": self.most, "stall_max": self.stall_s, "stall_s": [self.stall_s],
         }  # fmt: skip
 
 
@@ -44,7 +47,8 @@ async def come_and_go(
 ) -> Visits:
     """1 to 4 workers for ``seconds`` while the stream is published; after a pause one joins, leaves or is killed.
 
-    A worker that ends by itself is in ``failures``. Nobody runs at the end.
+    A worker that leaves by itself with a code that wants a person is in ``failures``; one that would just be started
+    again has given up. Nobody runs at the end.
     """
     chance, visits, began = random.Random(f"members/{seed}"), Visits(), time.monotonic()
     sending = asyncio.create_task(trickle(settings, stream.records, seconds))
@@ -55,7 +59,7 @@ async def come_and_go(
         first = time.monotonic()
         while time.monotonic() < began + seconds:
             await asyncio.sleep(chance.uniform(*pause_s))
-            visits.failures += [worker.tail() for worker in here if not worker.running]
+            _note_gone(visits, here)
             here = [worker for worker in here if worker.running]
             if len(here) < 2 or (len(here) < WORKERS_MAX and chance.random() < 0.6):
                 here.append(stack.enter_context(Proc(settings, "worker")))
@@ -74,6 +78,12 @@ async def come_and_go(
         codes = await asyncio.gather(*leaving)  # by the signal: it had hardly begun
         visits.failures += [f"told to stop it left with {code}" for code in codes if code not in (0, -signal.SIGTERM)]
     return visits
+
+
+def _note_gone(visits: Visits, here: list[Proc]) -> None:
+    gone = [worker for worker in here if not worker.running]
+    visits.gave_up += len(gone)
+    visits.failures += [worker.tail() for worker in gone if worker.code not in RESTARTED]
 
 
 async def trickle(settings: Settings, records: list[Record], seconds: float) -> None:
