@@ -34,6 +34,7 @@ ON CONFLICT DO NOTHING
 RETURNING device_id, timestamp
 
 -- name: raw_insert_events
+-- In the order of the log, which a staging table does not promise: of an event that came twice the first place stays.
 INSERT INTO consciousness_events (
     id, routing_key, device_id, user_id, room_id, type, data, position, z, intensity, resonance, collective,
     timestamp, received, log_partition, log_offset, log_index
@@ -48,6 +49,7 @@ SELECT id, routing_key, device_id, user_id, room_id, type, data, position, z, in
        END,
        timestamp, received, log_partition, log_offset, log_index
 FROM raw_staging
+ORDER BY log_offset, log_index
 ON CONFLICT DO NOTHING
 
 -- name: raw_next_toggles

@@ -56,6 +56,17 @@ async def test_every_distinct_valid_event_is_one_row(make_settings) -> None:
     assert rows(settings.database_url, "SELECT log_offset, input_position FROM projection_positions") == [(5, 5)]
 
 
+async def test_of_an_event_that_comes_twice_the_first_place_stays(make_settings) -> None:
+    settings = make_settings(partitions=1)
+    event = say("ana", "BREATH", 0.0)
+    raw = Raw(settings)
+    (batch,) = raw.prepare(0, [record(encode_event(event), offset) for offset in (3, 7, 9)])
+    batch.content.reverse()
+    async with database(settings.database_url) as pool, pool.connection() as connection:
+        await raw.write(connection, 0, batch)
+    assert rows(settings.database_url, "SELECT log_offset FROM consciousness_events") == [(3,)]
+
+
 async def test_a_record_on_the_wrong_partition_is_its_copys_business(make_settings) -> None:
     settings = make_settings(partitions=4)
     event = say("ana", "TOUCH", 0.0, room="hall")

@@ -56,10 +56,14 @@ def wanted_sessions(oracle: Oracle) -> dict[Any, Any]:
     return {
         (name, session.opened): {
             "last": session.last,
+            "present": len(here := present(session, session.last, oracle.log.constants)),
+            "participants": [
+                (device, session.present[device][0], seat < oracle.log.constants.seats)
+                for seat, device in enumerate(here)
+            ],
             "devices": len(session.heard),
             "blooms": sum(session.blooms.values()),
             "phrases": sum(session.phrases.values()),
-            "participants": present(session, session.last, key.constants),
         }
         for name, key in oracle.keys.items()
         for session in [*key.finished, *([key.session] if key.session else [])]
@@ -83,8 +87,7 @@ def wanted_pairs(oracle: Oracle) -> dict[Any, Any]:
 
 def against_definition(reader: Reader, oracle: Oracle) -> list[str]:
     sessions = {
-        key: {name: getattr(row, name) for name in ("last", "devices", "blooms", "phrases")}
-        | {"participants": [device for device, _, _ in row.participants]}
+        key: {name: getattr(row, name) for name in ("last", "present", "participants", "devices", "blooms", "phrases")}
         for key, (_, _, row) in reader.sessions.items()
     }
     pairs = {
