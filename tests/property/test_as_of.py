@@ -72,7 +72,11 @@ def test_a_prefix_is_the_fold_of_that_prefix(world: World, size: int, pick: int)
 
 
 def test_what_came_too_late_was_never_there() -> None:
-    late = [say("ana", "BLOOM", 0, room="hall"), say("bea", "BLOOM", 20, room="hall"), say("cyd", "BLOOM", 5, room="hall")]
+    late = [
+        say("ana", "BLOOM", 0, room="hall"),
+        say("bea", "BLOOM", 20, room="hall"),
+        say("cyd", "BLOOM", 5, room="hall"),
+    ]
     ((at, views),) = told([late], [START_S * 1000 + 6_000], Rules()).readings()
     assert plain_reading(views, at, Rules())["active"] == {"ana"}
 

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from deploy import cli, live, observe, positions
-from deploy.commands import publishing, reading, status, waiting
+from deploy.commands import as_of, publishing, reading, status, waiting
 from deploy.positions import Behind
 from streams.changelog import ChangelogFollower
 from streams.changes import load_view, record_position
@@ -76,7 +76,7 @@ def test_state_at_a_time(values: list[bytes]) -> None:
     later = reading.read(views, "field", None, at, DEFAULT_RULES)
     assert (later.at, later.rows[0]["active_nodes"], later.rows[0]["rooms"]) == (at, 0, 0)
     assert reading.read(views, "field", None, watermark, DEFAULT_RULES).rows[0]["active_nodes"] == 20
-    with pytest.raises(InputError, match="needs a replay"):
+    with pytest.raises(InputError, match=r"field state field --as-of .*Z` folds the log"):
         reading.read(views, "field", None, watermark - 1, DEFAULT_RULES)
 
 
@@ -88,6 +88,17 @@ def test_moments() -> None:
     for text in ("yesterday", "2023-11-14T22:13:20"):
         with pytest.raises(InputError, match="--at"):
             reading.moment(text)
+        with pytest.raises(InputError, match="--as-of"):
+            reading.moment(text, "--as-of")
+
+
+def test_positions_are_told_from_times() -> None:
+    assert as_of.position("0:41,1:7") == as_of.position(" 0:41 1:7 ") == {0: 41, 1: 7}
+    assert as_of.position("3:-1") == {3: -1}
+    for text in ("1700000000123", "2023-11-14T22:13:20Z", "0:41,", "0:-2", "a:1", "", "12:30:00"):
+        assert as_of.position(text) is None
+    with pytest.raises(InputError, match="names a partition twice"):
+        as_of.position("0:1,0:2")
 
 
 class Changelog(ChangelogFollower):
