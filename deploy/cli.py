@@ -11,10 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.commands import daemons, info, publishing, reading, stack, status, waiting
+from deploy.commands import daemons, info, publishing, reading, rejected, stack, status, waiting
 from streams.errors import FieldError
 
-FAMILIES = (stack, status, publishing, waiting, reading, daemons, info)
+FAMILIES = (stack, status, publishing, waiting, reading, rejected, daemons, info)
 INTERRUPTED = 130
 
 

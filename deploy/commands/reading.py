@@ -131,8 +131,8 @@ def read(views: Sequence[ShardView], table: str, key: str | None, asked: int | N
     watermark = max((view.watermark for view in views), default=-1)
     if asked is not None and asked < watermark:
         raise InputError(
-            f"--at {_time(asked)} is before the newest event folded ({_time(watermark)}), and the worker keeps no "
-            f"past: `field state {table} --as-of {_time(asked)}` folds the log up to then"
+            f"--at {time_text(asked)} is before the newest event folded ({time_text(watermark)}), and the worker keeps no "
+            f"past: `field state {table} --as-of {time_text(asked)}` folds the log up to then"
         )
     at = max(int(time.time() * 1000), watermark) if asked is None else asked
     rows = [row for row in _rows(views, table, at, rules) if key is None or key in (row[name] for name in KEYS[table])]
@@ -173,7 +173,7 @@ def show(state: State) -> None:
     console = Console()
     vector = " ".join(f"{partition}:{at}" for partition, at in state.positions.items())
     past = f" as of a {state.as_of}" if state.as_of else ""
-    console.print(f"{state.table} at {_time(state.at)}{past}, positions {vector or 'none'}", highlight=False)
+    console.print(f"{state.table} at {time_text(state.at)}{past}, positions {vector or 'none'}", highlight=False)
     if state.table == FIELD:
         for name, value in state.rows[0].items():
             console.print(f"  {name:<28} {_cell(FIELD, name, value)}", highlight=False)
@@ -197,13 +197,13 @@ def _cell(table: str, name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     if name in TIMES and isinstance(value, int):
-        return _time(value * 1000 if (table, name) in SECONDS else value)
+        return time_text(value * 1000 if (table, name) in SECONDS else value)
     if isinstance(value, dict | list | tuple):
         return msgspec.json.encode(value).decode()
     return "" if value is None else str(value)
 
 
-def _time(ms: int) -> str:
+def time_text(ms: int) -> str:
     try:
         return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):

@@ -224,10 +224,20 @@ def status_of(settings: Settings) -> observe.Status:
     return asyncio.run(observe.look(settings))
 
 
+def commands(root: argparse.ArgumentParser, words: str = "") -> dict[str, argparse.ArgumentParser]:
+    """All commands by their words, those of families with a dash between."""
+    groups = root._subparsers._group_actions if root._subparsers else []
+    found = {} if groups else {words: root}
+    for group in groups:
+        for name, command in group.choices.items():
+            found |= commands(command, f"{words}-{name}" if words else name)
+    return found
+
+
 def test_a_schema_for_every_json_output() -> None:
-    commands = cli.parser()._subparsers._group_actions[0].choices
-    with_json = {name for name, command in commands.items() if "--json" in command.format_help()}
-    assert with_json == {path.stem for path in SCHEMAS.glob("*.json")} == {"status", "state", "digest"}
+    with_json = {name for name, command in commands(cli.parser()).items() if "--json" in command.format_help()}
+    assert with_json == {path.stem for path in SCHEMAS.glob("*.json")}
+    assert {"status", "state", "digest", "rejected-list"} <= with_json
 
 
 @pytest.mark.parametrize(
@@ -238,6 +248,11 @@ def test_a_schema_for_every_json_output() -> None:
         (["simulate", "--rate", "0"], 2, "--rate must be more than 0"),
         (["simulate", "--contacts", "/nowhere"], 2, "/nowhere"),
         (["state", "--key", "x"], 2, "--key needs a table"),
+        (["rejected", "retry"], 2, "say which letters"),
+        (["rejected", "retry", "0/1/0", "--all"], 2, "say which letters"),
+        (["rejected", "retry", "--all", "--edit", "x"], 2, "--edit mends the letter of one POSITION"),
+        (["rejected", "list", "--limit", "-1"], 2, "--limit must be 0 or more"),
+        (["rejected", "list", "--since", "noon"], 2, "--since 'noon' is neither"),
     ],
 )
 def test_an_error_is_one_clear_line_and_its_code(
