@@ -31,8 +31,8 @@ POLL_MS: Final = 500
 class Letter(msgspec.Struct):
     """One dead letter. ``position``: its key, ``topic/partition/offset/index`` of the original; times in epoch ms.
 
-    ``value`` is None where the original had none, or where it was not asked for. ``retried``: where its mended event
-    stands, ``topic/partition/offset``; empty while the letter waits. ``place``: its own, partition and offset.
+    ``size`` in bytes; ``value`` is None where it was not asked for. ``retried``: where its mended event stands,
+    ``topic/partition/offset``; empty while the letter waits. ``place``: its own, partition and offset.
     """
 
     position: str
@@ -40,7 +40,7 @@ class Letter(msgspec.Struct):
     detail: str
     received: int
     rejected: int
-    bytes: int
+    size: int
     place: tuple[int, int]
     headers: dict[str, str]
     value: bytes | None = None

@@ -131,8 +131,8 @@ def read(views: Sequence[ShardView], table: str, key: str | None, asked: int | N
     watermark = max((view.watermark for view in views), default=-1)
     if asked is not None and asked < watermark:
         raise InputError(
-            f"--at {time_text(asked)} is before the newest event folded ({time_text(watermark)}), and the worker keeps no "
-            f"past: `field state {table} --as-of {time_text(asked)}` folds the log up to then"
+            f"--at {time_text(asked)} is before the newest event folded ({time_text(watermark)}), and the worker keeps "
+            f"no past: `field state {table} --as-of {time_text(asked)}` folds the log up to then"
         )
     at = max(int(time.time() * 1000), watermark) if asked is None else asked
     rows = [row for row in _rows(views, table, at, rules) if key is None or key in (row[name] for name in KEYS[table])]

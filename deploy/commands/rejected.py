@@ -255,7 +255,7 @@ def _find(letters: list[Letter], position: str) -> Letter:
 
 def _row(letter: Letter) -> Row:
     return Row(
-        letter.position, letter.reason, letter.detail, letter.received, letter.rejected, letter.bytes,
+        letter.position, letter.reason, letter.detail, letter.received, letter.rejected, letter.size,
         letter.retried or None,
     )  # fmt: skip
 

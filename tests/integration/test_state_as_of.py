@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from deploy import cli
 from deploy.commands import as_of
 from streams import contacts, topics
 from streams.changes import ShardView, load_view
-from streams.entry import read_entry
+from streams.entry import Entry, read_entry
 from streams.fold.partition import PartitionFold
 from streams.history import KafkaHistory
 from streams.publish import LogPublisher
@@ -74,22 +74,38 @@ def prefix_views(records: Sequence[Any], positions: Mapping[int, int], settings:
     return [load_view(value, settings.rules) for _, value in written]
 
 
+class Read:
+    """A ``History`` of records that were read from Kafka before."""
+
+    def __init__(self, records: Sequence[Any], ends: Mapping[int, int]) -> None:
+        self._records, self._ends = records, ends
+
+    async def bounds(self) -> dict[int, tuple[int, int]]:
+        return {partition: (0, last + 1) for partition, last in self._ends.items()}
+
+    async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+        here = [r for r in self._records if r.partition == partition and start <= r.offset < end]
+        yield [read_entry(record, partition, len(self._ends)) for record in here]
+
+
 def test_every_prefix_is_the_fold_of_that_prefix(settings: Settings) -> None:
-    fleet = Fleet(4, 1.0, 3, START, late=0.2, duplicates=0.2, malformed=0.1, opts=0.1)
+    fleet = Fleet(4, 2.0, 3, START, late=0.2, duplicates=0.2, malformed=0.1, opts=0.1)
     asyncio.run(send(settings, [item.event for item in items(fleet, 16)]))
 
     async def check() -> None:
         records = await read_topic(settings, settings.events_topic)
         ends = {number: max(r.offset for r in records if r.partition == number) for number in (0, 1)}
-        # rising in both partitions, then one of them named alone: the other is taken whole
-        prefixes = [{0: min(n, ends[0]), 1: min(n, ends[1])} for n in range(-1, max(ends.values()) + 1)]
-        assert len(prefixes) > 5
-        async with KafkaHistory(settings) as history:
-            for prefix in [*prefixes, {0: ends[0] // 2}, {1: -1}, {}]:
+        every = [{0: first, 1: second} for first in range(-1, ends[0] + 1) for second in range(-1, ends[1] + 1)]
+        named_alone = [{0: ends[0] // 2}, {1: -1}, {}]  # the other one is taken whole
+        async with KafkaHistory(settings) as kafka:
+            looks = [(Read(records, ends), prefix) for prefix in every + named_alone]
+            looks += [(kafka, prefix) for prefix in named_alone]
+            for history, prefix in looks:
                 found = await as_of.past(history, prefix, None, settings.rules)
                 assert found.positions == ends | prefix
                 wanted = plain_reading(prefix_views(records, ends | prefix, settings), found.at, settings.rules)
                 assert not differences(plain_reading(found.views, found.at, settings.rules), wanted, f"{prefix} ")
+        assert len(every) > 100
 
     asyncio.run(check())
 
