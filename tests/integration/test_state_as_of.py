@@ -24,7 +24,7 @@ from streams.settings import Settings, exports
 from streams.simulate import Fleet, items
 from tests.oracle import Oracle, past
 from tests.property.adapter import differences, expected_reading, plain_reading
-from tests.unit.test_as_of_contacts import chosen
+from tests.unit.test_as_of import chosen
 from tests.unit.test_cli import START, valid
 from tests.workers import instance, read_topic
 from tests.worlds import START_S, say

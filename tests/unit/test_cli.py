@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from deploy import cli, live, observe, positions
-from deploy.commands import as_of, publishing, reading, status, waiting
+from deploy.commands import publishing, reading, status, waiting
 from deploy.positions import Behind
 from streams.changelog import ChangelogFollower
 from streams.changes import load_view, record_position
@@ -90,15 +90,6 @@ def test_moments() -> None:
             reading.moment(text)
         with pytest.raises(InputError, match="--as-of"):
             reading.moment(text, "--as-of")
-
-
-def test_positions_are_told_from_times() -> None:
-    assert as_of.position("0:41,1:7") == as_of.position(" 0:41 1:7 ") == {0: 41, 1: 7}
-    assert as_of.position("3:-1") == {3: -1}
-    for text in ("1700000000123", "2023-11-14T22:13:20Z", "0:41,", "0:-2", "a:1", "", "12:30:00"):
-        assert as_of.position(text) is None
-    with pytest.raises(InputError, match="names a partition twice"):
-        as_of.position("0:1,0:2")
 
 
 class Changelog(ChangelogFollower):
