@@ -239,11 +239,6 @@ def test_a_schema_for_every_json_output() -> None:
         (["simulate", "--rate", "0"], 2, "--rate must be more than 0"),
         (["simulate", "--contacts", "/nowhere"], 2, "/nowhere"),
         (["state", "--key", "x"], 2, "--key needs a table"),
-        (["rejected", "retry"], 2, "say which letters"),
-        (["rejected", "retry", "0/1/0", "--all"], 2, "say which letters"),
-        (["rejected", "retry", "--all", "--edit", "x"], 2, "--edit mends the letter of one POSITION"),
-        (["rejected", "list", "--limit", "-1"], 2, "--limit must be 0 or more"),
-        (["rejected", "list", "--since", "noon"], 2, "--since 'noon' is neither"),
     ],
 )
 def test_an_error_is_one_clear_line_and_its_code(
