@@ -98,6 +98,12 @@ def test_a_record_delivered_twice_is_folded_once() -> None:
     assert views[0].position == 7
 
 
+def test_what_comes_twice_within_l_is_known_however_much_came_between() -> None:
+    log = [say("ana", "BLOOM", n / 20, room="hall") for n in range(150)]
+    ((_, views),) = told([log, log[::10]], [FOREVER], Rules()).readings()
+    assert views[0].rows[0][2].counts == {"BLOOM": 150}
+
+
 def test_an_id_that_named_two_numbered_events_is_known_by_the_later() -> None:
     """Whether ids were looked at before must not matter: a worker that starts anew builds them from its tail."""
     twice = event_id(7_000_000)
