@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import backend, context, generations
+from deploy.commands import as_of
 from deploy.commands.output import print_json
 from streams.changelog import Picture
 from streams.changes import ShardView, load_view, merge
@@ -46,13 +47,17 @@ class Digest(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """``field state``: rows of one table at ``at`` (epoch ms), out of the fold at these positions."""
+    """``field state``: rows of one table at ``at`` (epoch ms), out of the fold at these positions.
+
+    ``as_of``: what was asked for, "position" or "time"; None is what the worker has kept.
+    """
 
     table: str
     at: int
     watermark: int
     positions: dict[int, int]
     rows: list[dict[str, Any]]
+    as_of: str | None = None
 
 
 def register(commands: Any) -> None:
@@ -60,6 +65,7 @@ def register(commands: Any) -> None:
     state.add_argument("table", nargs="?", choices=TABLES, default=FIELD, metavar="TABLE", help=", ".join(TABLES))
     state.add_argument("--key", metavar="K", help="only this device, room or id")
     state.add_argument("--at", metavar="T", help="RFC 3339 or epoch ms (default: now, or the newest event)")
+    state.add_argument("--as-of", metavar="POSITION|TIME", help=as_of.HELP)
     state.add_argument("--json", action="store_true", help="as schema/cli/state.json says")
     state.set_defaults(handler=run_state)
     digests = commands.add_parser("digest", help="SHA-256 of the state by table")
@@ -87,15 +93,30 @@ def run_state(args: argparse.Namespace) -> int:
         raise InputError("--key needs a table: " + ", ".join(TABLES[1:]))
     asked = None if args.at is None else moment(args.at)
     settings = generations.followed(context.load(), args.generation)
-    picture = asyncio.run(kept(settings))
-    views = [load_view(value, settings.rules) for value in picture.values.values()]
-    found = read(views, args.table, args.key, asked, settings.rules)
-    found.positions = dict(sorted(picture.positions.items()))
+    if args.as_of is None:
+        picture = asyncio.run(kept(settings))
+        views = [load_view(value, settings.rules) for value in picture.values.values()]
+        found = read(views, args.table, args.key, asked, settings.rules)
+        found.positions = dict(sorted(picture.positions.items()))
+    else:
+        found = _read_past(args, asked, settings)
     if args.json:
         print_json(found)
     else:
         show(found)
     return 0
+
+
+def _read_past(args: argparse.Namespace, asked: int | None, settings: Settings) -> State:
+    prefix = as_of.position(args.as_of)
+    if prefix is None:
+        if asked is not None:
+            raise InputError("--at goes with --as-of POSITION; a TIME is read at that time")
+        asked = moment(args.as_of, "--as-of")
+    past = asyncio.run(as_of.look(settings, prefix or {}, asked))
+    found = read(past.views, args.table, args.key, past.at, settings.rules)
+    found.positions, found.as_of = past.positions, "time" if prefix is None else "position"
+    return found
 
 
 async def kept(settings: Settings) -> Picture:
@@ -111,8 +132,8 @@ def read(views: Sequence[ShardView], table: str, key: str | None, asked: int | N
     watermark = max((view.watermark for view in views), default=-1)
     if asked is not None and asked < watermark:
         raise InputError(
-            f"--at {_time(asked)} is before the newest event folded ({_time(watermark)}): the state as of the past "
-            "needs a replay of the log up to then, which this version does not have yet"
+            f"--at {time_text(asked)} is before the newest event folded ({time_text(watermark)}), and the worker keeps "
+            f"no past: `field state {table} --as-of {time_text(asked)}` folds the log up to then"
         )
     at = max(int(time.time() * 1000), watermark) if asked is None else asked
     rows = [row for row in _rows(views, table, at, rules) if key is None or key in (row[name] for name in KEYS[table])]
@@ -135,16 +156,16 @@ def _rows(views: Sequence[ShardView], table: str, at: int, rules: Rules) -> list
     return [msgspec.to_builtins(row) for row in getattr(field, table)]
 
 
-def moment(text: str) -> int:
-    """RFC 3339 or epoch milliseconds as epoch ms; raises InputError."""
+def moment(text: str, option: str = "--at") -> int:
+    """RFC 3339 or epoch milliseconds as epoch ms; raises InputError that names the option."""
     if text.lstrip("-").isdigit():
         return int(text)
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f"--at {text!r} is neither RFC 3339 nor epoch milliseconds") from None
+        raise InputError(f"{option} {text!r} is neither RFC 3339 nor epoch milliseconds") from None
     if found.tzinfo is None:
-        raise InputError(f"--at {text!r} has no offset; end it with Z or +01:00")
+        raise InputError(f"{option} {text!r} has no offset; end it with Z or +01:00")
     return int(found.timestamp() * 1000)
 
 
@@ -152,7 +173,8 @@ def show(state: State) -> None:
     """A table for people (tabs where it is no terminal); the field itself as name and value."""
     console = Console()
     vector = " ".join(f"{partition}:{at}" for partition, at in state.positions.items())
-    console.print(f"{state.table} at {_time(state.at)}, positions {vector or 'none'}", highlight=False)
+    past = f" as of a {state.as_of}" if state.as_of else ""
+    console.print(f"{state.table} at {time_text(state.at)}{past}, positions {vector or 'none'}", highlight=False)
     if state.table == FIELD:
         for name, value in state.rows[0].items():
             console.print(f"  {name:<28} {_cell(FIELD, name, value)}", highlight=False)
@@ -176,13 +198,13 @@ def _cell(table: str, name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     if name in TIMES and isinstance(value, int):
-        return _time(value * 1000 if (table, name) in SECONDS else value)
+        return time_text(value * 1000 if (table, name) in SECONDS else value)
     if isinstance(value, dict | list | tuple):
         return msgspec.json.encode(value).decode()
     return "" if value is None else str(value)
 
 
-def _time(ms: int) -> str:
+def time_text(ms: int) -> str:
     try:
         return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):

@@ -38,20 +38,20 @@ def register(commands: Any) -> None:
         command.add_argument(
             "--processes", type=_positive, default=os.cpu_count() or 1, help="at once (default: cores)"
         )
-    plan.add_argument("--json", action="store_true", help="as schema/cli/replay_plan.json says")
+    plan.add_argument("--json", action="store_true", help="as schema/cli/replay-plan.json says")
     run.add_argument("--name", help="of the new generation (default: made of the time)")
     run.add_argument("--resume", metavar="NAME", help="go on with one that was paused or killed")
     run.add_argument("--max-rate", type=float, metavar="N", help="events a second at most")
     verify = actions.add_parser("verify", help="compare it with the live state, row by row, and with every store")
     verify.add_argument("name", nargs="?", help="default: the generation that readers see, with its stores only")
     verify.add_argument("--tiers", action="store_true", help="its database rows, aggregates and Redis as well")
-    verify.add_argument("--json", action="store_true", help="as schema/cli/replay_verify.json says")
+    verify.add_argument("--json", action="store_true", help="as schema/cli/replay-verify.json says")
     switch = actions.add_parser("switch", help="let readers see it; refused while it differs")
     switch.add_argument("name")
     switch.add_argument("--accept", type=Path, metavar="REPORT", help="the differences in this report are meant")
     actions.add_parser("undo", help="back to the generation before the last switch")
     listing = actions.add_parser("list", help="all generations")
-    listing.add_argument("--json", action="store_true", help="as schema/cli/replay_list.json says")
+    listing.add_argument("--json", action="store_true", help="as schema/cli/replay-list.json says")
     drop = actions.add_parser("drop", help="stop it and delete all that it has")
     drop.add_argument("name")
     fold = actions.add_parser("fold")  # one process of `run`

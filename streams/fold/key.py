@@ -82,6 +82,23 @@ class Key:
             self.social = True
         return Verdict.ACCEPTED
 
+    def take(self, event: Event) -> None:
+        """Take an event that another ``Key`` has accepted; nothing is remembered to judge others by."""
+        insort(self.tail, entry_of(event))
+        self.watermark = max(self.watermark, event.timestamp)
+
+    def shed(self, floor: int) -> list[Event]:
+        """Take out of the tail, in order, what is before ``floor``: the watermark less L."""
+        end = bisect_left(self.tail, (floor,))
+        events = [entry[5] for entry in self.tail[:end]]
+        del self.tail[:end]
+        if self.ids is not None:
+            for event in events:
+                if self.ids.get((event.id, event.device_id)) == event.timestamp:
+                    del self.ids[event.id, event.device_id]
+        self.threshold = 2 * len(self.tail) + 64
+        return events
+
     def advance(
         self, register: Toggles, memories: Mapping[str, Memory], rules: Rules, weights: Mapping[str, int]
     ) -> None:
@@ -90,21 +107,14 @@ class Key:
         if floor <= self.settled:
             return
         toggles = register.between(self.settled, floor)
-        end = bisect_left(self.tail, (floor,))
-        if end or toggles:
-            events = [entry[5] for entry in self.tail[:end]]
-            del self.tail[:end]
+        events = self.shed(floor)
+        if events or toggles:
             self.base.fold(events, toggles, register, rules, weights)
             for event in events:
                 memory = memories.get(event.type)
                 if memory is not None and not (register.devices and left_out(register, event)):
                     memory.add(remember(event))
-            if self.ids is not None:
-                for event in events:
-                    if self.ids.get((event.id, event.device_id)) == event.timestamp:
-                        del self.ids[event.id, event.device_id]
         self.settled = floor
-        self.threshold = 2 * len(self.tail) + 64
 
     def live(self, register: Toggles, rules: Rules, weights: Mapping[str, int]) -> State:
         """The state with all accepted events: the base and the tail. Call ``advance`` before."""

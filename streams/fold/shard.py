@@ -94,6 +94,16 @@ class Shard:
                 key.advance(self.toggles, self._memories, self.rules, self.weights)
         return verdict
 
+    def take(self, event: Event) -> None:
+        """Fold one event that was accepted elsewhere, by the whole log (not OPT_*)."""
+        key = self.keys.get(event.key)
+        if key is None:
+            key = self.keys[event.key] = Key()
+        key.take(event)
+        self.dirty.add(event.key)
+        if len(key.tail) > key.threshold:
+            key.advance(self.toggles, self._memories, self.rules, self.weights)
+
     def toggle(self, event: Event) -> Verdict:
         """OPT_OUT or OPT_IN, which concerns every key: never late, and moves no watermark."""
         out = event.type == OPT_OUT

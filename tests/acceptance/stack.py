@@ -82,7 +82,7 @@ class Stack:
         done = self.run(*words, "--json")
         assert done.returncode == code, f"field {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         found = json.loads(done.stdout)
-        names = ["_".join(words[:2]), words[0]]
+        names = ["-".join(words[:2]), words[0]]
         path = next(path for name in names if (path := SCHEMAS / f"{name}.json").exists())
         jsonschema.validate(found, json.loads(path.read_text()))
         return found

@@ -20,7 +20,21 @@ class Oracle:
     @classmethod
     def of(cls, arrivals: Iterable[Any], constants: Constants | None = None) -> Oracle:
         """``arrivals``: valid events in order of arrival, an OPT event once."""
-        log = accept(arrivals, constants)
+        return cls._folded(accept(arrivals, constants))
+
+    @classmethod
+    def as_of(cls, arrivals: Iterable[Any], at: int, constants: Constants | None = None) -> Oracle:
+        """What the whole log accepts, as far as it is of ``at`` ms or before."""
+        whole = accept(arrivals, constants)
+        log = Log(whole.constants, toggles=[toggle for toggle in whole.toggles if toggle.timestamp <= at])
+        for name, events in whole.events.items():
+            log.events[name] = [event for event in events if event.timestamp <= at]
+            if log.events[name]:
+                log.watermarks[name] = max(event.timestamp for event in log.events[name])
+        return cls._folded(log)
+
+    @classmethod
+    def _folded(cls, log: Log) -> Oracle:
         keys = {name: fold_key(events, log.toggles, log.constants) for name, events in log.events.items() if events}
         return cls(log, keys)
 
