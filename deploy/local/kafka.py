@@ -38,7 +38,7 @@ _POM = f"""<project>
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _ENTRY = cache.key("kafka", VERSION, _POM + _PLUGIN)
 
-_LOG4J = """<Configuration status="WARN">
+LOG4J = """<Configuration status="WARN">
   <Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c{1})%n"/></Console></Appenders>
   <Loggers><Root level="INFO"><AppenderRef ref="out"/></Root></Loggers>
 </Configuration>
@@ -71,7 +71,7 @@ def prepare(jars: Path, folder: Path, port: int) -> list[str]:
     """Writes the configuration, formats the storage the first time; the command that runs the broker."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "server.properties").write_text(_properties(folder / "data", port, free_port()))
-    (folder / "log4j2.xml").write_text(_LOG4J)
+    (folder / "log4j2.xml").write_text(LOG4J)
     java = ["java", f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", f"{jars}/*"]
     if not (folder / "data" / "meta.properties").exists():
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
