@@ -32,7 +32,15 @@ POLL_BUSY_MS: Final = 10
 SETTLE_S: Final = 10.0
 FETCH_BYTES: Final = 4 * 1024 * 1024  # by partition: the most that waits in memory
 Pool = AsyncConnectionPool[Connection]
-UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+UNAVAILABLE: Final = (
+    psycopg.OperationalError,  # away, starting, its disk full
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, or somebody has stopped all writing
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
+    TimeoutError,
+)
+"""PostgreSQL does not take what we have, and may later: wait, and drop nothing."""
 
 
 class Batch(NamedTuple):
@@ -116,6 +124,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=self._settings.session_timeout_s * 1000,
+            request_timeout_ms=self._settings.answer_s * 1000,
             heartbeat_interval_ms=self._settings.session_timeout_s * 1000 // 3,
             max_partition_fetch_bytes=FETCH_BYTES,
         )
@@ -147,7 +156,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         """Seek to behind the stored position; False when PostgreSQL does not answer."""
         self._check_partitions()
         try:
-            async with self._pool.connection() as connection:
+            async with asyncio.timeout(self._settings.transaction_s), self._pool.connection() as connection:
                 position = await self._positions.load(connection, place.partition)
         except Moved:
             return False
@@ -205,7 +214,8 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
     async def _transact(self, partition: int, expected: int, batch: Batch) -> None:
         started = time.perf_counter()
         position = Position(batch.log_offset, batch.input_position)
-        async with self._pool.connection() as connection, connection.transaction():
+        limit = asyncio.timeout(self._settings.transaction_s)
+        async with limit, self._pool.connection() as connection, connection.transaction():
             await self._positions.advance(connection, partition, expected, position)
             rows = await self._projection.write(connection, partition, batch)
         self._postgres.answered()

@@ -10,13 +10,12 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import psycopg
 import uvloop
 
 from projections import hot, raw, samples, state
 from projections.backoff import Backoff
 from projections.ends import Ends
-from projections.follow import Follower
+from projections.follow import UNAVAILABLE, Follower
 from projections.migrate import migrate
 from projections.pool import make_pool
 from projections.samples import Sampler
@@ -43,7 +42,7 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     await _migrate(settings, stop)
     if stop.is_set():
         return
-    pool = make_pool(settings.database_url, raw.configure)
+    pool = make_pool(settings.database_url, raw.configure, settings.transaction_s)
     await pool.open(wait=False)
     try:
         views, ends = Views(settings), Ends(settings, stop)
@@ -79,7 +78,7 @@ async def _migrate(settings: Settings, stop: asyncio.Event) -> None:
             await asyncio.to_thread(migrate, settings.database_url, retention_days=settings.retention_days)
             backoff.answered()
             return
-        except psycopg.OperationalError as error:
+        except UNAVAILABLE as error:
             await backoff.failed(error)
 
 

@@ -60,6 +60,7 @@ def make_app(settings: Settings) -> FieldApp:
         consumer_group_instance_id=settings.instance or None,
         broker_max_poll_records=settings.poll_records,
         broker_commit_interval=0.5,
+        broker_request_timeout=float(settings.answer_s),
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=heartbeat_s,
         broker_rebalance_timeout=max(10.0, float(settings.session_timeout_s)),

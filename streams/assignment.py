@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from streams.errors import HistoryError, OtherLogError
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.settings import Settings
 from streams.table import parse_key
@@ -112,25 +113,47 @@ class Assignment:
 
 def load(
     records: Iterable[tuple[bytes, bytes]],
-    highwaters: Mapping[int, int],
+    bounds: Mapping[int, tuple[int, int]],
     generation: int,
     incarnation: str,
     settings: Settings,
 ) -> Assignment:
     """Build an assignment from recovered changelog records (key, value).
 
-    ``highwaters``: end offset of the input by partition, for the partitions that are ours.
-    Raises FoldVersionError when another fold wrote the records.
+    ``bounds``: (first offset, offset after the last) of the input by partition, for the partitions that are ours.
+    Raises FoldVersionError when another fold wrote the records, OtherLogError and HistoryError when the state and
+    the input do not belong together.
     """
     by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
     for key, value in records:
         by_partition[parse_key(key)[0]].append((key, value))
     partitions = {}
-    for number, highwater in sorted(highwaters.items()):
+    for number, (start, end) in sorted(bounds.items()):
         fold = PartitionFold(number, settings.shards, settings.rules)
         fold.load(by_partition[number])
+        _check_log(fold, start, end, settings.events_topic)
         earlier: defaultdict[int | None, set[bytes]] = defaultdict(set)
         for key, _value in by_partition[number]:
             earlier[parse_key(key)[1]].add(key)
-        partitions[number] = Partition(number, fold, dict(earlier), highwater)
+        partitions[number] = Partition(number, fold, dict(earlier), end)
     return Assignment(generation, f"{generation}-{incarnation}", partitions)
+
+
+def _check_log(fold: PartitionFold, start: int, end: int, topic: str) -> None:
+    """A log that ends before the state is another log; one that begins after it lacks records that nobody has folded.
+
+    Going on would give a state that no log has, and say nothing.
+    """
+    if fold.reached >= end:
+        raise OtherLogError(
+            f"the state was folded up to offset {fold.reached}, but the log ends at {end}: this is another log, or it "
+            "has lost its end. Take another FIELD_GENERATION (it folds this log from its beginning), or bring the log "
+            "back",
+            topic=topic, partition=fold.partition, offset=fold.reached,
+        )  # fmt: skip
+    if fold.position + 1 < start:
+        raise HistoryError(
+            f"the state was folded up to offset {fold.position}, but the log begins at {start}: the records between "
+            "are gone. Bring them back, or `field replay` into a new generation from an archive that has them",
+            topic=topic, partition=fold.partition, offset=fold.position,
+        )  # fmt: skip

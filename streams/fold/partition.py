@@ -54,6 +54,11 @@ class PartitionFold:
         """Accepted, duplicate and late events since the start of this object."""
         return {verdict.name.lower(): self._verdicts[verdict] for verdict in Verdict}
 
+    @property
+    def reached(self) -> int:
+        """Highest record offset that is in any shard; ``position`` may be behind it after a crash."""
+        return max(self.position, *(shard.position for shard in self._shards))
+
     def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """Take the state from changelog records: the highest position of each shard over all writers.
 

@@ -80,10 +80,8 @@ class Brokers:
     def _answers(self, node: int) -> None:
         end = time.monotonic() + READY_S
         while not health.kafka("127.0.0.1", self._ports[node][DIRECT]).up:
-            gone = process.running(self.home, _name(node)) is None
-            assert not gone and time.monotonic() < end, (
-                f"broker {node} does not come up:\n{process.log_end(self.home, _name(node))}"
-            )
+            late = process.running(self.home, _name(node)) is None or time.monotonic() > end
+            assert not late, f"broker {node} does not come up:\n{process.log_end(self.home, _name(node))}"
             time.sleep(0.1)
 
     def _prepare(self, jars: Path, node: int) -> list[str]:
