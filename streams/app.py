@@ -68,7 +68,7 @@ def make_app(settings: Settings) -> FieldApp:
         producer_acks=-1,
         producer_max_batch_size=512 * 1024,
         producer_max_request_size=topics.RECORD_BYTES_MAX,
-        producer_request_timeout=float(max(30, settings.stall_s)),
+        producer_request_timeout=float(max(settings.answer_s, settings.stall_s)),
         stream_buffer_maxsize=8,  # batches, not events
         stream_wait_empty=False,  # what is not acknowledged is folded again: nothing to wait for
         stream_recovery_delay=0.0,

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from urllib.parse import urlsplit
 from deploy import ports, processes
 from deploy.bringup import ROLES
 from deploy.commands.waiting import reach
-from deploy.local import parts, postgres
+from deploy.local import parts, postgres, process
 from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
@@ -36,17 +37,19 @@ from tests.faults.fleet import Fleet
 from tests.faults.proxy import Proxy
 
 CLIENTS: Final = ("fleet", *ROLES)
+DISK_BYTES: Final = 768 << 20
 LIMIT_S: Final = 150.0
 """A bound on hanging, never a performance check."""
 
 
 class Losable:
-    """An ``async with`` is not needed: everything of it runs in threads and processes of its own."""
+    """``with Losable(home, seed) as stack``; everything of it runs in threads and processes of its own."""
 
     def __init__(self, home: Path, seed: int, **over: Any) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
         self.said: list[str] = []
+        self.fleet: Fleet | None = None
         self.proxy = Proxy()
         self._home = home
         self._over = over
@@ -69,6 +72,8 @@ class Losable:
         if hasattr(self, "_supervisor"):
             self.call(self._supervisor.stop())
         self.brokers.stop()
+        parts.stop(self.settings)
+        self.full_disk.unmount()
         parts.clean(self.settings)
         self.proxy.__exit__(None, None, None)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -96,6 +101,7 @@ class Losable:
         """A fleet that goes on while the body runs; all that it sent is acknowledged when it is over."""
         brokers = self.brokers.bootstrap("fleet")
         with Fleet(replace(self.settings, kafka_brokers=brokers), self.chance.randrange(1 << 30), rate) as fleet:
+            self.fleet = fleet
             yield fleet
 
     def reached(self, timeout_s: float = LIMIT_S) -> float:
@@ -137,12 +143,14 @@ class Losable:
             shards=8,
             checkpoint_ms=500,
             session_timeout_s=6,
-            stall_s=20,
+            stall_s=15,
+            transaction_s=6,
             worker_metrics_port=0,
             projector_metrics_port=0,
             publisher_metrics_port=0,
         )
         self.settings = replace(self.settings, **self._over)
+        self.full_disk = _mount(self._home)
         with ThreadPoolExecutor(3) as pool:
             starts = [pool.submit(parts.start_part, self.settings, name, durable=False) for name in parts.NAMES[1:]]
             starts.append(pool.submit(self.brokers.start))
@@ -161,19 +169,37 @@ class Losable:
         await self._supervisor.start()
 
 
-def data_folder(settings: Settings) -> Path:
-    """Where the PostgreSQL of these settings keeps its cluster, seen from here."""
+class FullDisk:
+    """PostgreSQL's data on a small file system of their own, which can be filled to the last byte."""
+
+    def __init__(self, folder: Path, possible: bool) -> None:
+        self.folder = folder
+        self.possible = possible
+
+    def fill(self) -> None:
+        with (self.folder / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 20))
+        with (self.folder / "ballast").open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(512))
+
+    def empty(self) -> None:
+        (self.folder / "ballast").unlink()
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.folder)], capture_output=True, check=False)
+
+
+def _mount(home: Path) -> FullDisk:
+    """A tmpfs where the local PostgreSQL will keep its data; not possible where mounting is refused."""
+    folder = process.base(home) / "postgres"
+    folder.mkdir(parents=True)
     server = postgres.find()
-    assert server is not None
-    return postgres.place(server, Path(settings.home).resolve() / "parts" / "postgres").data
-
-
-async def within(work: Awaitable[Any], what: str, timeout_s: float = LIMIT_S) -> Any:
-    """Bound a wait; the failure says what for."""
-    try:
-        return await asyncio.wait_for(work, timeout_s)
-    except TimeoutError:
-        raise AssertionError(f"it never came about: {what}") from None
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    if server is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        return FullDisk(folder, False)
+    return FullDisk(folder, postgres.place(server, folder).data == folder)
 
 
 def _assignments(environ: Mapping[str, str]) -> list[str]:
