@@ -217,6 +217,14 @@ class Folding:
         bounds = {tp.partition: (int(starts[tp] or 0), int(end or 0)) for tp, end in ends.items()}
         records = [(key, value) for key, value in self._table.data.data.items() if value]
         assignment = assignments.load(records, bounds, generation, self._incarnation, self._settings)
+        for part in [part for part in assignment.partitions.values() if part.fold.lost]:
+            log.warning(
+                "partition %d: the changelog has lost the records of %d shards: folding again from the beginning",
+                part.number, part.fold.lost,
+            )  # fmt: skip
+            await self._checkpointer.forget(part)
+        if generation != self._app.consumer_generation_id:
+            return
         topic = self._settings.events_topic
         consumer.begin_at({TP(topic, part.number): part.next_offset for part in assignment.partitions.values()})
         self._assignment = assignment

@@ -75,6 +75,13 @@ class Partition:
         covered, self.folded = self.folded, []
         return checkpoint, covered
 
+    def recovered_keys(self) -> list[bytes]:
+        """Changelog keys of earlier writers, those of positions first; they are no longer remembered."""
+        keys = sorted(self._earlier.pop(None, set()))
+        keys += sorted(key for found in self._earlier.values() for key in found)
+        self._earlier.clear()
+        return keys
+
     def superseded(self, checkpoint: Checkpoint) -> list[bytes]:
         """Keys of earlier writers that the acknowledged records of ``checkpoint`` replace; each is named once."""
         gone: list[bytes] = []
