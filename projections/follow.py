@@ -8,6 +8,7 @@ Each partition has at most one batch on its way, so while PostgreSQL does not an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from projections.backoff import Backoff
 from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
+from projections.queries import query
 from streams import metrics
 from streams.errors import ProjectionError
 from streams.settings import Settings
@@ -161,7 +163,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         except Moved:
             return False
         except UNAVAILABLE as error:
-            await self._postgres.failed(error)
+            await self._given_up(error)
             return False
         self._postgres.answered()
         await self._check_log(place, position)
@@ -209,7 +211,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             self._loaded.pop(place, None)
         except UNAVAILABLE as error:
             self._loaded.pop(place, None)  # a commit may or may not have reached the database: ask it
-            await self._postgres.failed(error)
+            await self._given_up(error)
 
     async def _transact(self, partition: int, expected: int, batch: Batch) -> None:
         started = time.perf_counter()
@@ -223,6 +225,17 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         metrics.PROJECTION_SECONDS.labels(name).observe(time.perf_counter() - started)
         metrics.PROJECTION_ROWS.labels(name).inc(rows)
         self._show(partition, position)
+
+    async def _given_up(self, error: BaseException) -> None:
+        """Wait; where nothing was heard, first end what the server still keeps open and locked for nobody.
+
+        It would wait for ever for the rest of a COPY from a client that is gone.
+        """
+        if isinstance(error, TimeoutError):
+            with contextlib.suppress(*UNAVAILABLE):
+                async with asyncio.timeout(self._settings.transaction_s), self._pool.connection() as connection:
+                    await connection.execute(query("abandoned_end"), (self._settings.transaction_s,))
+        await self._postgres.failed(error)
 
     def _show(self, partition: int, position: Position) -> None:
         if position.input_position >= 0:

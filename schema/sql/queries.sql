@@ -185,3 +185,9 @@ FROM jsonb_to_recordset(%s::jsonb) AS r(
     timestamp bigint, node_id text, resonance double precision, active_nodes integer, position jsonb
 )
 ON CONFLICT DO NOTHING
+
+-- name: abandoned_end
+-- Of any projector, also one whose machine is gone: nobody waits longer than this for a transaction.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = 'field projections'
+  AND pid <> pg_backend_pid() AND xact_start < now() - make_interval(secs => %s)

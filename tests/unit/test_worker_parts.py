@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from streams import assignment, delivery, wire
+from streams import assignment, delivery, topics, wire
 from streams.delivery import Delivery, Place, acknowledged
-from streams.errors import DeliveryError, StalledError
+from streams.errors import DeliveryError, HistoryError, OtherLogError, StalledError
 from streams.fold.partition import PartitionFold
 from streams.intake import Flood, Intake
 from streams.settings import Settings
@@ -235,6 +235,36 @@ def test_an_assignment_says_how_far_it_has_folded_not_how_far_somebody_else_had(
     here.fold.fold(50, [say("ana", "BLOOM", 0, room="hall", seq=0)])
     checkpoint, _ = here.plan("2-bbbb")
     assert checkpoint.position == 50
+
+
+def test_a_state_and_a_log_that_do_not_belong_together_are_refused() -> None:
+    first = part()
+    for offset in range(5):
+        first.fold.fold(offset, [say("ana", "BLOOM", offset, room="hall", seq=offset)])
+    records = first.plan("1-aaaa")[0].records
+    for start, end in ((0, 5), (5, 5), (5, 9)):
+        assert assignment.load(records, {0: (start, end)}, 2, "bbbb", SETTINGS).partitions[0].next_offset == 5
+    with pytest.raises(OtherLogError, match="FIELD_GENERATION"):
+        assignment.load(records, {0: (0, 4)}, 2, "bbbb", SETTINGS)
+    with pytest.raises(OtherLogError):  # a crash left the shards and not the position
+        assignment.load(records[:-1], {0: (0, 4)}, 2, "bbbb", SETTINGS)
+    with pytest.raises(HistoryError, match="the log begins at 6"):
+        assignment.load(records, {0: (6, 9)}, 2, "bbbb", SETTINGS)
+
+
+def test_positions_are_forgotten_first() -> None:
+    first = part()
+    first.fold.fold(0, [say("ana", "BLOOM", 0, room="hall", seq=0)])
+    records = first.plan("1-aaaa")[0].records
+    second = assignment.load(records, {0: (0, 1)}, 2, "bbbb", SETTINGS).partitions[0]
+    assert second.recovered_keys() == [b"0/position/1-aaaa", records[0][0]]
+    assert second.recovered_keys() == []
+
+
+def test_two_of_three_brokers_must_have_a_write() -> None:
+    for replication, wanted in ((1, None), (2, None), (3, "2"), (5, "2")):
+        found = topics.configs(Settings(replication=replication))
+        assert {config.get("min.insync.replicas") for config in found.values()} == {wanted}
 
 
 def test_the_place_of_a_copy_is_that_of_its_original() -> None:
