@@ -1,7 +1,7 @@
 # Everything starts here. `make run` and `make test` need nothing but this file's folder:
 # what is missing is brought (Python packages into .venv, Kafka, PostgreSQL and Redis by Docker or by deploy/local).
 
-.PHONY: run up down clean venv lint test
+.PHONY: run up down clean venv lint test soak
 
 run: venv ## brings and starts everything with a simulated fleet, shows the live status; Ctrl-C stops it all
 	@.venv/bin/field run
@@ -25,3 +25,6 @@ lint: venv ## style, format, types
 
 test: lint ## everything, on parts of its own (other ports, a folder of its own)
 	@tests/all.sh
+
+soak: venv ## kills, zombies, outages in rounds for HOURS (1), with a memory curve; report in .field/soak
+	@.venv/bin/python -m tests.faults.soak --hours $(or $(HOURS),1) --seed $(or $(SEED),1)

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from streams.events import BLOOM, FIELD, SACRED_PHRASE
-from streams.fold import resonance
+from streams.fold import resonance, rooms
 from streams.fold.entanglements import SEPARATOR, is_stale
 from streams.fold.particles import Remembered, newest
 from streams.fold.rules import DEFAULT_RULES, Rules
@@ -78,7 +78,7 @@ def _add_state(out: dict[str, list[list[Any]]], name: str, state: State, waterma
     if session.opened >= 0:
         out["rooms"].append([
             name, session.opened, session.last,
-            sorted([device, *stay] for device, stay in session.present.items()),
+            sorted([device, *session.present[device]] for _, device in rooms.present(session, watermark, rules)),
             sorted([device, *tally] for device, tally in session.heard.items()),
         ])  # fmt: skip
     for pair, bond in state.bonds.pairs.items():

@@ -97,11 +97,14 @@ def present(session: Session, at: int, rules: Rules) -> list[tuple[int, str]]:
     )
 
 
-def prune(session: Session, watermark: int, rules: Rules) -> None:
-    """Drop whoever no reading at or after the watermark can show as present; the rest by name."""
+def prune(session: Session, floor_ms: int, rules: Rules) -> None:
+    """Drop whoever was silent already at the session's last event, none of which is still to come before
+    ``floor_ms``; the rest by name. Who was present at the end of a session is told when the next one has opened.
+    """
     if not session.present:
         return
-    kept = sorted(stay for stay in session.present.items() if watermark - stay[1][1] <= rules.silence_ms)
+    at = min(floor_ms, session.last)
+    kept = sorted(stay for stay in session.present.items() if at - stay[1][1] <= rules.silence_ms)
     session.present = dict(kept)
 
 

@@ -1,8 +1,10 @@
 """Deliberate breaks of the worker, for the harness to catch. Wrapped from outside; production code stays as it is.
 
 dedup          what was delivered twice is counted twice
-early-ack      events are acknowledged and committed before anything is written
-last-offset    a batch has its last offset, and commits follow Faust's own bookkeeping of offsets
+early-ack      events are acknowledged and committed before anything is written, and the worker begins where the group
+               had committed (the state knows its own position, and would ask for what is missing)
+last-offset    a batch has its last offset, for Faust and for the worker (for Faust alone is not enough: commits and
+               gaps go by what the worker keeps itself)
 tables-apart   a shard's record is written without its new particles, which follow in a record of their own
 drop:ID        the event of this id is passed over
 """
@@ -36,9 +38,11 @@ def _dedup(_: str) -> None:
 
 
 def _early_ack(_: str) -> None:
+    from streams.assignment import Partition
     from streams.checkpoint import Checkpointer
 
     write = Checkpointer._write
+    Partition.starts_after_gap = lambda self, first: None  # type: ignore[method-assign]
 
     async def early(self: Any, plans: list[Any], assignment: Any) -> None:
         covered = [event for plan in plans for event in plan.covered]
@@ -53,36 +57,23 @@ def _early_ack(_: str) -> None:
     Checkpointer._write = early  # type: ignore[method-assign]
 
 
-class _Read(dict[Any, Any]):
-    """Offsets last read, which nobody resets to None."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if value is not None:
-            super().__setitem__(key, value)
-
-
 def _last_offset(_: str) -> None:
-    """Three mechanisms hold it together: the first offset, commits by the end of acknowledged batches, no gaps."""
-    from faust.transport.drivers import aiokafka as driver
-
     from streams.transport import Batch, Consumer
 
     getmany = Consumer.getmany
 
+    def begin_at_last(self: Any, records: Any) -> None:
+        self.records = records
+        self.first = self.last = records[-1].offset
+
     async def with_last(self: Any, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
-        if not isinstance(self._read_offset, _Read):
-            self._read_offset = _Read(
-                {tp: offset if offset is not None else -1 for tp, offset in self._read_offset.items()}
-            )
         async for tp, message in getmany(self, timeout):
             if isinstance(message.value, Batch):
                 message.offset = message.value.last
-                self._read_offset.setdefault(tp, message.value.first - 1)
             yield tp, message
 
+    Batch.__init__ = begin_at_last  # type: ignore[method-assign]
     Consumer.getmany = with_last  # type: ignore[method-assign]
-    Consumer._new_offset = driver.Consumer._new_offset
-    Consumer._add_gap = driver.Consumer._add_gap
 
 
 def _tables_apart(_: str) -> None:

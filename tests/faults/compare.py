@@ -187,8 +187,8 @@ def _database_lag(settings: Settings, ends: Mapping[int, int], changes: int) -> 
         with psycopg.connect(settings.database_url) as connection:
             found = connection.execute(
                 "SELECT projection, partition, log_offset, input_position FROM projection_positions"
-                " WHERE generation = %s",
-                (settings.generation,),
+                " WHERE generation IN (%s, %s)",  # raw rows may be said of the log, and of no generation
+                (settings.generation, settings.events_topic),
             ).fetchall()
             states = connection.execute("SELECT position FROM consciousness_states WHERE node_id = 'field'").fetchone()
     except psycopg.Error as error:

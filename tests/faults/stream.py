@@ -29,6 +29,8 @@ BATCH = 12
 """Events of an array or a frame at most."""
 WRONG_SHARE = 0.02
 BATCH_SHARE = 0.12
+HOUR_MS = 3_600_000
+FAST, SLOW = ("device-00001", "device-00002"), ("device-00003", "device-00004")
 
 
 class Record(NamedTuple):
@@ -55,14 +57,16 @@ class Recipe:
     malformed: float = 0.0
     opts: float = 0.002
     displaced: int = 0
+    clocks_off: bool = False
+    """two devices are an hour ahead, two an hour behind"""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Records in the order of publishing, and the bad bytes among them."""
+    """Records in the order of publishing; ``bad``: what among them is to become dead letters."""
 
     records: list[Record]
-    malformed: list[bytes]
+    bad: list[bytes]
 
     def parts(self, count: int) -> list[list[Record]]:
         """The records in ``count`` parts, in order."""
@@ -82,7 +86,27 @@ def make(recipe: Recipe, partitions: int) -> Stream:
         fleet = Fleet(recipe.devices, RATE, 2 * recipe.seed + number, start, **shares)
         whole += displace(list(items(fleet, half_s)), recipe.displaced, chance)
     whole += [Item(end, ghost) for ghost in ghosts(chance, end)]
-    return Stream(pack(whole, partitions, chance), [item.event for item in whole if isinstance(item.event, bytes)])
+    if recipe.clocks_off:
+        whole = [item._replace(event=_wrong_time(item.event)) for item in whole]
+    bad = [item.event for item in whole if isinstance(item.event, bytes)]
+    return Stream(pack(whole, partitions, chance), bad)
+
+
+def rubbish(seed: int, count: int, partitions: int) -> Stream:
+    """Nothing but malformed records."""
+    chance = random.Random(f"rubbish/{seed}")
+    fleet = Fleet(8, RATE, seed, int(time.time() * 1000), malformed=1.0)
+    bad = [item.event for item in items(fleet, count / RATE) if isinstance(item.event, bytes)]
+    return Stream([Record(chance.randrange(partitions), None, value) for value in bad], bad)
+
+
+def _wrong_time(event: Event | bytes) -> Event | bytes:
+    """As a device with a wrong clock sends it. Too far ahead is no event. Toggles keep their time."""
+    if isinstance(event, bytes) or event.type in OPTS:
+        return event
+    if event.device_id in FAST:
+        return encode_event(replace_time(event, event.timestamp + HOUR_MS))
+    return replace_time(event, event.timestamp - HOUR_MS) if event.device_id in SLOW else event
 
 
 def displace(found: list[Item], places: int, chance: random.Random) -> list[Item]:

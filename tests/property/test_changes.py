@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from streams import changes
 from streams.fold.rules import Rules
 from tests.oracle import Constants, Oracle
+from tests.oracle.state import present
 from tests.property.adapter import Field, differences
 from tests.property.profile import law
 from tests.property.strategies import World, split, worlds
@@ -51,6 +52,11 @@ def wanted_sessions(oracle: Oracle) -> dict[Any, Any]:
     return {
         (name, session.opened): {
             "last": session.last,
+            "present": len(here := present(session, session.last, oracle.log.constants)),
+            "participants": [
+                (device, session.present[device][0], seat < oracle.log.constants.seats)
+                for seat, device in enumerate(here)
+            ],
             "devices": len(session.heard),
             "blooms": sum(session.blooms.values()),
             "phrases": sum(session.phrases.values()),
@@ -77,7 +83,7 @@ def wanted_pairs(oracle: Oracle) -> dict[Any, Any]:
 
 def against_definition(reader: Reader, oracle: Oracle) -> list[str]:
     sessions = {
-        key: {name: getattr(row, name) for name in ("last", "devices", "blooms", "phrases")}
+        key: {name: getattr(row, name) for name in ("last", "present", "participants", "devices", "blooms", "phrases")}
         for key, (_, _, row) in reader.sessions.items()
     }
     pairs = {
