@@ -1,21 +1,18 @@
-"""What the tests of faults have measured, and what they could not do here: told at the end of a test run."""
+"""What tests of outages could not do on this machine, told loudly at the end; figures go to ``measures``."""
 
 from __future__ import annotations
 
 import pytest
 
-_measured: list[str] = []
+from tests.faults import measures
+
 _refused: list[str] = []
 
 
 def measured(row: str, seconds: float, bound_s: float) -> None:
     """A figure that must not be asserted, since machines are noisy; over its bound it is marked."""
-    _measured.append(f"{row}: {seconds:.1f} s (within {bound_s:g} s{'' if seconds <= bound_s else ': NOT MET'})")
-
-
-def told(line: str) -> None:
-    """Any other figure."""
-    _measured.append(line)
+    kept = {"seconds": seconds, "wanted": f"within {bound_s:g} s"}
+    measures.note(row, **kept if seconds <= bound_s else {**kept, "NOT": "MET"})
 
 
 def refused(what: str) -> None:
@@ -24,10 +21,6 @@ def refused(what: str) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _measured:
-        terminalreporter.section("faults: measured")
-        for line in _measured:
-            terminalreporter.line(line)
     if _refused:
         terminalreporter.section("NOT TESTED HERE: faults", sep="!", yellow=True, bold=True)
         for line in _refused:

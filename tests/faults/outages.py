@@ -26,7 +26,7 @@ from projections.hot import Names
 from streams.errors import PartUnavailable
 from tests.acceptance.stack import until
 from tests.faults.brokers import NODES
-from tests.faults.figures import measured
+from tests.faults.figures import measured, refused
 from tests.faults.losable import Losable
 
 DRAINED_S: Final = 60
@@ -45,7 +45,7 @@ class Form:
 
 
 SHORT: Final = Form()
-LONG: Final = Form(postgres_s=360.0, short_s=60.0, line_s=60.0, rate=200.0)
+LONG: Final = Form(postgres_s=360.0, short_s=30.0, line_s=20.0, rate=100.0)
 
 
 def chosen() -> Form:
@@ -124,6 +124,9 @@ def postgres_read_only(stack: Losable, form: Form) -> None:
 
 def disk_full(stack: Losable, form: Form) -> None:
     """Not a byte left for PostgreSQL."""
+    if not stack.full_disk.possible:
+        refused("PostgreSQL's disk full: this machine does not allow to mount a small file system")
+        return
     before = len(stack.log("projector"))
     stack.full_disk.fill()
     until(lambda: "DiskFull" in stack.log("projector")[before:], "the projector notices that the disk is full")
@@ -178,6 +181,10 @@ def redis_busy(stack: Losable, form: Form) -> None:
         client.script_kill()
         endless.join()
     measured("Redis busy: snapshot again", hot_again(stack), RIGHT_S)
+
+
+POSTGRES: Final = (backends_killed, postgres_read_only, disk_full)
+REDIS: Final = (redis_killed, redis_flushed, redis_full, redis_read_only, redis_busy)
 
 
 def lines_slow(stack: Losable, form: Form) -> None:

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults import outages
+from tests.faults import measures, outages
 from tests.faults.compare import compare
-from tests.faults.figures import refused, told
 from tests.faults.losable import Losable
 
 SEED = int(os.environ.get("FAULTS_SEED", "4"))
@@ -41,23 +40,20 @@ def nothing_is_missing(stack: Losable) -> None:
     report = asyncio.run(compare(stack.settings))
     assert report.difference == 0, f"seed {stack.seed}\n{report}\n{stack.tell()}"
     assert not stack.stays_down(), stack.tell()
-    told(f"difference {report.difference} in {sum(report.rows.values())} rows")
+    measures.note("outages", difference=report.difference, rows=sum(report.rows.values()))
 
 
 def test_brokers_are_killed_in_turn(stack: Losable) -> None:
     with stack.devices(FORM.rate) as fleet:
         outages.brokers_killed(stack, FORM)
-    told(f"Kafka: an acknowledgement took {fleet.longest_s:.1f} s at most; {len(fleet.failures)} sends were repeated")
+    measures.note("Kafka", acknowledged_s_max=fleet.longest_s, repeated=len(fleet.failures))
     nothing_is_missing(stack)
 
 
 def test_postgres_is_stopped_and_meanwhile_redis_fails(stack: Losable) -> None:
     def redis_fails() -> None:
-        outages.redis_killed(stack, FORM)
-        outages.redis_flushed(stack, FORM)
-        outages.redis_full(stack, FORM)
-        outages.redis_read_only(stack, FORM)
-        outages.redis_busy(stack, FORM)
+        for fault in outages.REDIS:
+            fault(stack, FORM)
 
     before = stack.restarts()
     with stack.devices(FORM.rate) as fleet:
@@ -70,12 +66,8 @@ def test_postgres_is_stopped_and_meanwhile_redis_fails(stack: Losable) -> None:
 def test_postgres_takes_nothing(stack: Losable) -> None:
     before = stack.restarts()
     with stack.devices(FORM.rate):
-        outages.backends_killed(stack, FORM)
-        outages.postgres_read_only(stack, FORM)
-        if stack.full_disk.possible:
-            outages.disk_full(stack, FORM)
-        else:
-            refused("PostgreSQL's disk full: this machine does not allow to mount a small file system")
+        for fault in outages.POSTGRES:
+            fault(stack, FORM)
     assert stack.restarts() == before, f"a process ended instead of waiting\n{stack.tell()}"
     nothing_is_missing(stack)
 
@@ -87,5 +79,5 @@ def test_lines_are_slow_cut_and_half_open(stack: Losable) -> None:
         outages.lines_half_open(stack, FORM)
         if FORM is outages.LONG:
             outages.each_half_open(stack, FORM)
-    told(f"lines: processes were started again {stack.restarts()}")
+    measures.note("lines", restarts=sum(stack.restarts().values()))
     nothing_is_missing(stack)
