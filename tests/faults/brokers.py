@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +32,7 @@ class Brokers:
     def __init__(self, home: Path, proxy: Proxy, clients: Sequence[str], session_ms: int = 3_000) -> None:
         self.home = home
         self._session_ms = session_ms
-        self._cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self._cluster = kafka.cluster_id()
         self._controllers = {node: ports.free() for node in NODES}
         self._ports = {node: {name: ports.free() for name in (DIRECT, *clients)} for node in NODES}
         self._advertised = {

@@ -28,6 +28,10 @@ HERE = {"127.0.0.1", "localhost"}
         ("docker", "", HERE, "docker"),
     ],
 )
+def test_no_cluster_looks_like_an_option() -> None:
+    assert not any(kafka.cluster_id().startswith("-") for _ in range(2_000))
+
+
 def test_who_runs_the_parts_and_why(wanted: str, docker: str, hosts: set[str], how: str) -> None:
     chosen, why = bring.choose(wanted, docker, hosts)
     assert chosen == how
