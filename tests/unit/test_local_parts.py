@@ -28,10 +28,6 @@ HERE = {"127.0.0.1", "localhost"}
         ("docker", "", HERE, "docker"),
     ],
 )
-def test_no_cluster_looks_like_an_option() -> None:
-    assert not any(kafka.cluster_id().startswith("-") for _ in range(2_000))
-
-
 def test_who_runs_the_parts_and_why(wanted: str, docker: str, hosts: set[str], how: str) -> None:
     chosen, why = bring.choose(wanted, docker, hosts)
     assert chosen == how
@@ -67,6 +63,10 @@ def test_a_taken_port_is_an_error_that_names_the_setting(tmp_path: Path) -> None
         settings = Settings(home=str(tmp_path), redis_port=taken.getsockname()[1])
         with pytest.raises(FieldError, match=r"taken by another program.*REDIS_PORT"):
             parts.start_part(settings, "redis", echo=lambda line: None)
+
+
+def test_no_cluster_looks_like_an_option() -> None:
+    assert not any(kafka.cluster_id().startswith("-") for _ in range(2_000))
 
 
 def test_kafkas_configuration_is_loopback_only() -> None:
