@@ -14,6 +14,7 @@ from deploy import bringup, observe, positions
 from deploy.embedded.backend import Embedded
 from deploy.observe import Status
 from deploy.positions import Positions
+from streams.archive.history import open_history
 from streams.changelog import ChangelogFollower, Picture
 from streams.embedded.store import file_of
 from streams.events import Event
@@ -83,6 +84,7 @@ class Backend(Protocol):
     def watch(self) -> Watch: ...
     def projections(self) -> dict[str, Reader]: ...
     def observer(self) -> Observer: ...
+    def log(self) -> AbstractAsyncContextManager[History]: ...
     def history(self) -> AbstractAsyncContextManager[History]: ...
     async def kept(self) -> Picture:
         """The folded state that was kept, each partition at its position; raises PartUnavailable."""
@@ -144,8 +146,11 @@ class Parts:
     def observer(self) -> Observer:
         return observe.Observer(self._settings)
 
-    def history(self) -> AbstractAsyncContextManager[History]:
+    def log(self) -> AbstractAsyncContextManager[History]:
         return KafkaHistory(self._settings)
+
+    def history(self) -> AbstractAsyncContextManager[History]:
+        return open_history(self._settings)
 
     async def kept(self) -> Picture:
         async with ChangelogFollower(self._settings) as follower:

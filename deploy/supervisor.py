@@ -26,6 +26,9 @@ ADVICE: Final = {
     "beside the old one",
     8: "the projection cannot go on from where it is: the last line of its log says why and what to do",
     9: "the database was made by another version of the schema: run that version, or take another database",
+    11: "records that the state needs are gone from the log: bring them back, or replay into a new generation from an "
+    "archive that has them",
+    12: "the state is of another log than the one that is there: take another FIELD_GENERATION, or bring the log back",
 }
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STEADY_S: Final = 60.0

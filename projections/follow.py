@@ -8,6 +8,7 @@ Each partition has at most one batch on its way, so while PostgreSQL does not an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from projections.backoff import Backoff
 from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
+from projections.queries import query
 from streams import metrics
 from streams.errors import ProjectionError
 from streams.settings import Settings
@@ -32,7 +34,15 @@ POLL_BUSY_MS: Final = 10
 SETTLE_S: Final = 10.0
 FETCH_BYTES: Final = 4 * 1024 * 1024  # by partition: the most that waits in memory
 Pool = AsyncConnectionPool[Connection]
-UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+UNAVAILABLE: Final = (
+    psycopg.OperationalError,  # away, starting, its disk full
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, or somebody has stopped all writing
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
+    TimeoutError,
+)
+"""PostgreSQL does not take what we have, and may later: wait, and drop nothing."""
 
 
 class Batch(NamedTuple):
@@ -118,6 +128,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=self._settings.session_timeout_s * 1000,
+            request_timeout_ms=self._settings.answer_s * 1000,
             heartbeat_interval_ms=self._settings.session_timeout_s * 1000 // 3,
             max_partition_fetch_bytes=FETCH_BYTES,
         )
@@ -149,12 +160,12 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         """Seek to behind the stored position; False when PostgreSQL does not answer."""
         self._check_partitions()
         try:
-            async with self._pool.connection() as connection:
+            async with asyncio.timeout(self._settings.transaction_s), self._pool.connection() as connection:
                 position = await self._positions.load(connection, place.partition)
         except Moved:
             return False
         except UNAVAILABLE as error:
-            await self._postgres.failed(error)
+            await self._given_up(error)
             return False
         self._postgres.answered()
         await self._check_log(place, position)
@@ -202,12 +213,13 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             self._loaded.pop(place, None)
         except UNAVAILABLE as error:
             self._loaded.pop(place, None)  # a commit may or may not have reached the database: ask it
-            await self._postgres.failed(error)
+            await self._given_up(error)
 
     async def _transact(self, partition: int, expected: int, batch: Batch) -> None:
         started = time.perf_counter()
         position = Position(batch.log_offset, batch.input_position)
-        async with self._pool.connection() as connection, connection.transaction():
+        limit = asyncio.timeout(self._settings.transaction_s)
+        async with limit, self._pool.connection() as connection, connection.transaction():
             await self._positions.advance(connection, partition, expected, position)
             rows = await self._projection.write(connection, partition, batch)
         self._postgres.answered()
@@ -215,6 +227,17 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         metrics.PROJECTION_SECONDS.labels(name).observe(time.perf_counter() - started)
         metrics.PROJECTION_ROWS.labels(name).inc(rows)
         self._show(partition, position)
+
+    async def _given_up(self, error: BaseException) -> None:
+        """Wait; where nothing was heard, first end what the server still keeps open and locked for nobody.
+
+        It would wait for ever for the rest of a COPY from a client that is gone.
+        """
+        if isinstance(error, TimeoutError):
+            with contextlib.suppress(*UNAVAILABLE):
+                async with asyncio.timeout(self._settings.transaction_s), self._pool.connection() as connection:
+                    await connection.execute(query("abandoned_end"), (self._settings.transaction_s,))
+        await self._postgres.failed(error)
 
     def _show(self, partition: int, position: Position) -> None:
         if position.input_position >= 0:

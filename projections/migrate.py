@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 import psycopg
 
@@ -23,6 +23,14 @@ log = logging.getLogger(__name__)
 LOCK = 0x6669656C64  # "field": one migration at a time in a database
 NO_TRANSACTION = "-- no transaction"
 RETENTION_DAYS_MIN = 7  # a refresh of the day aggregate looks at six days at least
+
+_LINE: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""A migration may take hours, but not because the server is gone."""
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -59,7 +67,10 @@ def migrate(dsn: str, *, retention_days: int = 0, known: Sequence[Migration] | N
     if 0 < retention_days < RETENTION_DAYS_MIN:
         raise SettingError("FIELD_RETENTION_DAYS", f"{retention_days} is under {RETENTION_DAYS_MIN}; 0 keeps all")
     known = migrations() if known is None else known
-    with psycopg.connect(dsn, autocommit=True, application_name="field migrate") as connection, _locked(connection):
+    with (
+        psycopg.connect(dsn, autocommit=True, application_name="field migrate", **_LINE) as connection,
+        _locked(connection),
+    ):
         applied = _apply_missing(connection, known)
         _ensure(connection, retention_days)
     return applied

@@ -10,13 +10,12 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-import psycopg
 import uvloop
 
 from projections import hot, raw, samples, state
 from projections.backoff import Backoff
 from projections.ends import Ends
-from projections.follow import Follower, Pool
+from projections.follow import UNAVAILABLE, Follower, Pool
 from projections.generations import Current, enter
 from projections.migrate import migrate
 from projections.pool import make_pool
@@ -45,7 +44,7 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     if stop.is_set():
         return
     current = Current(settings)
-    pool = make_pool(settings.database_url, raw.configure)
+    pool = make_pool(settings.database_url, raw.configure, settings.transaction_s)
     await pool.open(wait=False)
     try:
         views, ends = Views(settings), Ends(settings, stop)
@@ -107,7 +106,7 @@ async def _migrate(settings: Settings, stop: asyncio.Event) -> None:
             await asyncio.to_thread(enter, settings)
             backoff.answered()
             return
-        except psycopg.OperationalError as error:
+        except UNAVAILABLE as error:
             await backoff.failed(error)
 
 

@@ -31,6 +31,7 @@ class Sampler:
     def __init__(self, settings: Settings, views: Views, pool: Pool) -> None:
         self._sample_s = settings.sample_ms / 1000
         self._generation = settings.generation
+        self._transaction_s = settings.transaction_s
         self._views = views
         self._pool = pool
         self._stored: dict[str, tuple[Any, ...]] = {}
@@ -55,7 +56,7 @@ class Sampler:
                 await asyncio.wait_for(stop.wait(), max(0.0, began + self._sample_s - time.monotonic()))
 
     async def sample(self, now: int) -> int:
-        """Store the readings at ``now`` (ms); returns the number of samples. Raises psycopg.Error."""
+        """Store the readings at ``now`` (ms); returns the number of samples. Raises psycopg.Error, TimeoutError."""
         started = time.perf_counter()
         self._views.refresh()
         positions = dict(self._views.positions)
@@ -71,7 +72,8 @@ class Sampler:
         if not rows:
             return 0
         parameters = {"generation": self._generation, "rows": _encode(rows).decode()}
-        async with self._pool.connection() as connection, connection.transaction():
+        limit = asyncio.timeout(self._transaction_s)
+        async with limit, self._pool.connection() as connection, connection.transaction():
             await connection.execute(query("states_upsert"), parameters)
             cursor = await connection.execute(query("samples_insert"), parameters)
         self._stored |= news

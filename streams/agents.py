@@ -211,13 +211,25 @@ class Folding:
         generation = self._app.consumer_generation_id
         ours = {tp for tp in consumer.assignment() if tp.topic == self._settings.events_topic}
         ends = await consumer.highwaters(*ours) if ours else {}
+        starts = await consumer.earliest_offsets(*ours) if ours else {}
         if generation != self._app.consumer_generation_id:
             return  # another rebalance has begun; it recovers again
-        highwaters = {tp.partition: int(end or 0) for tp, end in ends.items()}
+        bounds = {tp.partition: (int(starts[tp] or 0), int(end or 0)) for tp, end in ends.items()}
         records = [(key, value) for key, value in self._table.data.data.items() if value]
-        self._assignment = assignments.load(records, highwaters, generation, self._incarnation, self._settings)
+        assignment = assignments.load(records, bounds, generation, self._incarnation, self._settings)
+        for part in [part for part in assignment.partitions.values() if part.fold.lost]:
+            log.warning(
+                "partition %d: the changelog has lost the records of %d shards: folding again from the beginning",
+                part.number, part.fold.lost,
+            )  # fmt: skip
+            await self._checkpointer.forget(part)
+        if generation != self._app.consumer_generation_id:
+            return
+        topic = self._settings.events_topic
+        consumer.begin_at({TP(topic, part.number): part.next_offset for part in assignment.partitions.values()})
+        self._assignment = assignment
         self._intake.events = 0
-        log.info("generation %s: partitions %s", generation, sorted(highwaters))
+        log.info("generation %s: partitions %s", generation, sorted(bounds))
 
 
 async def guarded(work: Callable[..., Awaitable[None]], *args: Any) -> None:

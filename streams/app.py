@@ -60,6 +60,7 @@ def make_app(settings: Settings) -> FieldApp:
         consumer_group_instance_id=settings.instance or None,
         broker_max_poll_records=settings.poll_records,
         broker_commit_interval=0.5,
+        broker_request_timeout=float(settings.answer_s),
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=heartbeat_s,
         broker_rebalance_timeout=max(10.0, float(settings.session_timeout_s)),
@@ -67,7 +68,7 @@ def make_app(settings: Settings) -> FieldApp:
         producer_acks=-1,
         producer_max_batch_size=512 * 1024,
         producer_max_request_size=topics.RECORD_BYTES_MAX,
-        producer_request_timeout=float(max(30, settings.stall_s)),
+        producer_request_timeout=float(max(settings.answer_s, settings.stall_s)),
         stream_buffer_maxsize=8,  # batches, not events
         stream_wait_empty=False,  # what is not acknowledged is folded again: nothing to wait for
         stream_recovery_delay=0.0,

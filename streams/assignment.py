@@ -7,9 +7,10 @@ partitions are revoked: nothing of it outlives a rebalance.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from streams.errors import HistoryError, OtherLogError
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.settings import Settings
 from streams.table import parse_key
@@ -74,6 +75,13 @@ class Partition:
         covered, self.folded = self.folded, []
         return checkpoint, covered
 
+    def recovered_keys(self) -> list[bytes]:
+        """Changelog keys of earlier writers, those of positions first; they are no longer remembered."""
+        keys = sorted(self._earlier.pop(None, set()))
+        keys += sorted(key for found in self._earlier.values() for key in found)
+        self._earlier.clear()
+        return keys
+
     def superseded(self, checkpoint: Checkpoint) -> list[bytes]:
         """Keys of earlier writers that the acknowledged records of ``checkpoint`` replace; each is named once."""
         gone: list[bytes] = []
@@ -112,25 +120,57 @@ class Assignment:
 
 def load(
     records: Iterable[tuple[bytes, bytes]],
-    highwaters: Mapping[int, int],
+    bounds: Mapping[int, tuple[int, int]],
     generation: int,
     incarnation: str,
     settings: Settings,
 ) -> Assignment:
     """Build an assignment from recovered changelog records (key, value).
 
-    ``highwaters``: end offset of the input by partition, for the partitions that are ours.
-    Raises FoldVersionError when another fold wrote the records.
+    ``bounds``: (first offset, offset after the last) of the input by partition, for the partitions that are ours.
+    Raises FoldVersionError when another fold wrote the records, OtherLogError and HistoryError when the state and
+    the input do not belong together.
     """
     by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
     for key, value in records:
         by_partition[parse_key(key)[0]].append((key, value))
     partitions = {}
-    for number, highwater in sorted(highwaters.items()):
-        fold = PartitionFold(number, settings.shards, settings.rules)
-        fold.load(by_partition[number])
-        earlier: defaultdict[int | None, set[bytes]] = defaultdict(set)
-        for key, _value in by_partition[number]:
-            earlier[parse_key(key)[1]].add(key)
-        partitions[number] = Partition(number, fold, dict(earlier), highwater)
+    for number, (start, end) in sorted(bounds.items()):
+        partitions[number] = load_partition(number, by_partition[number], end, settings)
+        _check_log(partitions[number].fold, start, end, settings.events_topic)
     return Assignment(generation, f"{generation}-{incarnation}", partitions)
+
+
+def load_partition(
+    number: int, records: Sequence[tuple[bytes, bytes]], highwater: int, settings: Settings
+) -> Partition:
+    """One partition of its changelog records; what somebody before us has shown is below offset ``highwater``.
+
+    Raises FoldVersionError when another fold wrote the records.
+    """
+    fold = PartitionFold(number, settings.shards, settings.rules)
+    fold.load(records)
+    earlier: defaultdict[int | None, set[bytes]] = defaultdict(set)
+    for key, _value in records:
+        earlier[parse_key(key)[1]].add(key)
+    return Partition(number, fold, dict(earlier), highwater)
+
+
+def _check_log(fold: PartitionFold, start: int, end: int, topic: str) -> None:
+    """A log that ends before the state is another log; one that begins after it lacks records that nobody has folded.
+
+    Going on would give a state that no log has, and say nothing.
+    """
+    if fold.reached >= end:
+        raise OtherLogError(
+            f"the state was folded up to offset {fold.reached}, but the log ends at {end}: this is another log, or it "
+            "has lost its end. Take another FIELD_GENERATION (it folds this log from its beginning), or bring the log "
+            "back",
+            topic=topic, partition=fold.partition, offset=fold.reached,
+        )  # fmt: skip
+    if fold.position + 1 < start:
+        raise HistoryError(
+            f"the state was folded up to offset {fold.position}, but the log begins at {start}: the records between "
+            "are gone. Bring them back, or `field replay` into a new generation from an archive that has them",
+            topic=topic, partition=fold.partition, offset=fold.position,
+        )  # fmt: skip

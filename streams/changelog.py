@@ -98,6 +98,7 @@ class ChangelogFollower:
             client_id="field-changelog",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            request_timeout_ms=self._settings.answer_s * 1000,
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
         )
         try:

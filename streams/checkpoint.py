@@ -81,6 +81,18 @@ class Checkpointer:
         ]
         await acknowledged(gone, self._changelog_topic, "tombstones")
 
+    async def forget(self, part: Partition) -> None:
+        """Tombstones for all that was recovered of a partition: it is folded from the beginning of the log.
+
+        First the position: without it nobody takes the rest for whole. Raises DeliveryError.
+        """
+        keys = part.recovered_keys()
+        for some in (keys[:1], keys[1:]):
+            gone = [self._table.send_changelog(part.number, key, None, value_serializer="raw") for key in some]
+            await acknowledged(gone, self._changelog_topic, "tombstones of a changelog that lost records")
+        for key in keys:
+            self._table.data.data.pop(key, None)
+
     def _send_change(self, plan: _Plan, key: bytes, value: bytes) -> Any:
         self._check_size(value, plan, self._changes_topic)
         return self._changes.send_soon(key=key, value=value, partition=plan.part.number)

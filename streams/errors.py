@@ -9,6 +9,7 @@ FieldError                  exit_code, and a line that a person can act on
     DeliveryError           a write to the log was not acknowledged
     StalledError            the worker makes no progress
     HistoryError            records of the log are neither in Kafka nor in an archive
+    OtherLogError           the state is further than the log: it is of another log
   WireError                 bytes that are not events (reason, detail)
   ArchiveError              bytes that are no archive of the log, or no longer what was written
   PartUnavailable           Kafka, PostgreSQL or Redis does not answer
@@ -81,6 +82,12 @@ class HistoryError(LogError):
     """Records that have to be read again are no longer anywhere."""
 
     exit_code = 11
+
+
+class OtherLogError(LogError):
+    """The state stands further than the log ends: it was folded from another log, or this one has lost its end."""
+
+    exit_code = 12
 
 
 class WireError(FieldError):

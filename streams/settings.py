@@ -81,7 +81,9 @@ class Settings:
     shards: int = _setting(
         "FIELD_SHARDS", 64, "per partition; a shard's record should stay under 256 KB", minimum=1, maximum=65_536
     )
-    replication: int = _setting("FIELD_REPLICATION", 1, "copies of each topic; 3 in production", minimum=1)
+    replication: int = _setting(
+        "FIELD_REPLICATION", 1, "copies of each topic; 3 in production, then 2 must have a write", minimum=1
+    )
     checkpoint_ms: int = _setting("FIELD_CHECKPOINT_MS", 2_000, "how much is folded again after a crash", minimum=10)
     checkpoint_events: int = _setting(
         "FIELD_CHECKPOINT_EVENTS", 200_000, "a checkpoint at the latest after so many events", minimum=1
@@ -99,13 +101,22 @@ class Settings:
     )
     stall_s: int = _setting("FIELD_STALL_S", 60, "no progress for so long while lag grows: leave", minimum=5)
     session_timeout_s: int = _setting(
-        "FIELD_SESSION_TIMEOUT_S", 10, "a dead worker is replaced after this; brokers take 6 at least", minimum=6
+        "FIELD_SESSION_TIMEOUT_S",
+        10,
+        "a dead worker is replaced after this, a silent line after three times this; brokers take 6 at least",
+        minimum=6,
     )
     instance: str = _setting("FIELD_INSTANCE", "", "static group membership name of this worker; empty: dynamic")
     replay_lag_max: int = _setting(
         "FIELD_REPLAY_LAG_MAX", 50_000, "a replay holds while the live worker is so many records behind", minimum=1
     )
     project_events: int = _setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
+    transaction_s: int = _setting(
+        "FIELD_TRANSACTION_S",
+        60,
+        "PostgreSQL gets this long for a transaction of the projector, which is then given up and tried again",
+        minimum=1,
+    )
     sample_ms: int = _setting("FIELD_SAMPLE_MS", 1_000, "how often the state's readings are stored", minimum=50)
     retention_days: int = _setting(
         "FIELD_RETENTION_DAYS", 0, "raw rows are dropped after this, 7 at least (Community only); 0: never", minimum=0
@@ -131,6 +142,11 @@ class Settings:
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
     rules: Rules = field(default_factory=Rules)
+
+    @property
+    def answer_s(self) -> int:
+        """A broker that has not answered within this time is asked again over another connection."""
+        return 3 * self.session_timeout_s
 
 
 def read(environ: Mapping[str, str]) -> Settings:

@@ -31,9 +31,11 @@ def changelog_topic(settings: Settings) -> str:
 def configs(settings: Settings) -> dict[str, dict[str, str]]:
     """Topic configuration by topic name."""
     large = {"max.message.bytes": str(RECORD_BYTES_MAX)}
+    # one broker may go and nothing stops; none of what was acknowledged is on one broker alone
+    safe = {"min.insync.replicas": "2"} if settings.replication >= 3 else {}
     clock = {"message.timestamp.type": "LogAppendTime"}  # the only clock that validation knows
     for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-    return {
+    wanted = {
         settings.events_topic: {**clock, **for_ever},
         settings.changes_topic: {**clock, **large, "cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)},
         settings.rejected_topic: {**clock, **large, **for_ever},
@@ -46,6 +48,7 @@ def configs(settings: Settings) -> dict[str, dict[str, str]]:
             "segment.ms": str(600_000),
         },
     }
+    return {name: {**config, **safe} for name, config in wanted.items()}
 
 
 async def create(settings: Settings, only: Collection[str] = ()) -> list[str]:

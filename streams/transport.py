@@ -77,6 +77,7 @@ class Consumer(driver.Consumer):
         self.commits = 0
         self.committed_at = time.monotonic()
         self._next_offsets: dict[TP, int] = {}
+        self._begin_at: dict[TP, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -147,12 +148,24 @@ class Consumer(driver.Consumer):
             self.log.warning("could not seek while the flow was stopped: %r", error)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Faust leaves a partition without a commit where it is; after a rebalance that is past unfolded records."""
-        committed = await super().seek_to_committed()
+        """Faust leaves a partition without a commit where it is; after a rebalance that is past unfolded records.
+
+        A commit that is ahead of the recovered state is not followed: the changelog has lost what it speaks of.
+        """
+        committed = dict(await super().seek_to_committed())
+        for tp, offset in self._begin_at.items():
+            if (committed.get(tp) or 0) > offset:
+                self.log.warning("%s: committed %d, state at %d: folding again from there", tp, committed[tp], offset)
+                self._thread.seek(tp, offset)
+                committed[tp] = offset
         fresh = [tp for tp, offset in committed.items() if not offset and tp.topic == self.batch_topic]
         if fresh:
             await self._thread.seek_to_beginning(*fresh)
         return committed
+
+    def begin_at(self, offsets: Mapping[TP, int]) -> None:
+        """Where the recovered state goes on, by partition of the input; before recovery seeks."""
+        self._begin_at = dict(offsets)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Faust takes the offset just read for a part of the gap before it: it would count as acknowledged."""

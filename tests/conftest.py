@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.fixtures.settings",
     "tests.fixtures.edition",
     "tests.fixtures.contacts",
+    "tests.faults.figures",
 ]

@@ -90,7 +90,7 @@ def run_archive(args: argparse.Namespace) -> int:
 
 async def _archive(settings: Settings, folder: Path, until: dict[int, int] | None, rest: bool) -> Archived:
     store = Store(folder, settings.events_topic)
-    async with backend.of(settings).history() as history:
+    async with backend.of(settings).log() as history:
         before = await ArchiveHistory(store, settings.partitions).bounds()
         bounds = await history.bounds()
         missing = sum(max(0, end - before.get(number, (0, first))[1]) for number, (first, end) in bounds.items())

@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from deploy import backend
 from streams.changes import ShardView
 from streams.errors import InputError
 from streams.fold.as_of import FOREVER, AsOf
 from streams.fold.rules import Rules
-from streams.history import History, KafkaHistory
+from streams.history import History
 from streams.settings import Settings
 
 HELP: Final = (
@@ -45,7 +46,7 @@ def position(text: str) -> dict[int, int] | None:
 
 async def look(settings: Settings, prefix: Mapping[int, int], at: int | None) -> Past:
     """``past`` of the log of these settings; raises PartUnavailable too."""
-    async with KafkaHistory(settings) as history:
+    async with backend.of(settings).history() as history:
         return await past(history, prefix, at, settings.rules)
 
 

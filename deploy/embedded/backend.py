@@ -50,6 +50,9 @@ class Embedded:
     def observer(self) -> EmbeddedObserver:
         return EmbeddedObserver(self._settings)
 
+    def log(self) -> SqliteHistory:
+        return SqliteHistory(self._settings)
+
     def history(self) -> SqliteHistory:
         return SqliteHistory(self._settings)
 

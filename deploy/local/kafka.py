@@ -38,7 +38,7 @@ _POM = f"""<project>
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _ENTRY = cache.key("kafka", VERSION, _POM + _PLUGIN)
 
-_LOG4J = """<Configuration status="WARN">
+LOG4J = """<Configuration status="WARN">
   <Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c{1})%n"/></Console></Appenders>
   <Loggers><Root level="INFO"><AppenderRef ref="out"/></Root></Loggers>
 </Configuration>
@@ -71,15 +71,21 @@ def prepare(jars: Path, folder: Path, port: int) -> list[str]:
     """Writes the configuration, formats the storage the first time; the command that runs the broker."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "server.properties").write_text(_properties(folder / "data", port, free_port()))
-    (folder / "log4j2.xml").write_text(_LOG4J)
+    (folder / "log4j2.xml").write_text(LOG4J)
     java = ["java", f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", f"{jars}/*"]
     if not (folder / "data" / "meta.properties").exists():
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        arguments = ["-t", cluster, "-c", str(folder / "server.properties")]
+        arguments = ["-t", cluster_id(), "-c", str(folder / "server.properties")]
         system.run([*java, *tool, *arguments], "formatting Kafka's storage")
     heap = ["-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
     return [*java, *heap, "kafka.Kafka", str(folder / "server.properties")]
+
+
+def cluster_id() -> str:
+    """A new one; without a dash in front, which the tool takes for an option."""
+    while (found := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return found
 
 
 def free_port() -> int:

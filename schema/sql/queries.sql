@@ -249,3 +249,9 @@ DELETE FROM projection_positions WHERE generation = %(generation)s AND projectio
 
 -- name: generation_drop
 DELETE FROM generations WHERE name = %(generation)s
+
+-- name: abandoned_end
+-- Of any projector, also one whose machine is gone: nobody waits longer than this for a transaction.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = 'field projections'
+  AND pid <> pg_backend_pid() AND xact_start < now() - make_interval(secs => %s)

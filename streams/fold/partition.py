@@ -16,7 +16,7 @@ from streams.fold.duplicates import Verdict
 from streams.fold.particles import drop_outranked
 from streams.fold.rows import Shown, changed_rows
 from streams.fold.rules import DEFAULT_RULES, Rules
-from streams.fold.shard import Shard, position_record, record_position, record_shards
+from streams.fold.shard import Shard, position_record, record_held, record_position, record_shards
 from streams.table import parse_key, partition_of, position_key, record_key, shard_of
 
 
@@ -38,7 +38,7 @@ class PartitionFold:
     """The fold of one partition.
 
     ``position``: the last record offset folded; before the first, that of the loaded position record (-1: none).
-    ``watermark``: highest accepted timestamp (ms).
+    ``watermark``: highest accepted timestamp (ms). ``lost``: shards whose records were not there to be loaded.
     """
 
     def __init__(self, partition: int, shards: int, rules: Rules = DEFAULT_RULES) -> None:
@@ -46,6 +46,7 @@ class PartitionFold:
         self.rules = rules
         self.position = -1
         self.watermark = -1
+        self.lost = 0
         self._folded = -1
         self._verdicts = [0] * len(Verdict)
         self._shards = [Shard(partition, number, shards, rules) for number in range(shards)]
@@ -59,10 +60,16 @@ class PartitionFold:
         """Accepted, duplicate and late events since the start of this object."""
         return {verdict.name.lower(): self._verdicts[verdict] for verdict in Verdict}
 
+    @property
+    def reached(self) -> int:
+        """Highest record offset that is in any shard; ``position`` may be behind it after a crash."""
+        return max(self.position, *(shard.position for shard in self._shards))
+
     def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """Take the state from changelog records: the highest position of each shard over all writers.
 
-        Returns the superseded keys, to be tombstoned once a newer record of this writer is acknowledged.
+        Loads nothing where the position record speaks of shards whose records are ``lost``: then all of it has to be
+        folded again. Returns the superseded keys, to be tombstoned once a newer record of this writer is acknowledged.
         Raises FoldVersionError when another fold wrote them, or with another number of shards.
         """
         best: dict[int | None, tuple[int, bytes, bytes]] = {}
@@ -74,7 +81,9 @@ class PartitionFold:
             superseded.append(key)
             if number not in best or candidate > best[number]:
                 best[number] = candidate
-        for number, (position, _, value) in best.items():
+        held = record_held(best[None][2]) if None in best else 0
+        self.lost = max(0, held - sum(number is not None for number in best))
+        for number, (position, _, value) in best.items() if not self.lost else ():
             if number is None:
                 self.position = position
             else:
@@ -132,10 +141,11 @@ class PartitionFold:
         if not full:
             self._unshown -= self._dirty
         self._dirty.clear()
+        held = sum(shard.position >= 0 for shard in self._shards)
         records.append(
             (
                 position_key(self.partition, writer),
-                position_record(self.partition, len(self._shards), self.position, self.rules),
+                position_record(self.partition, len(self._shards), self.position, self.rules, held),
             )
         )
         marker = Marker(self.partition, self.position, writer, generation, self.watermark, **self.counts)
@@ -166,7 +176,7 @@ def restore(partition: int, shards: int, rules: Rules, position: int, values: Ma
     writer = "0-00000000"
     records = [(record_key(partition, shard, writer), value) for shard, value in values.items()]
     fold.load([
-        *records, (position_key(partition, writer), position_record(partition, shards, position, rules))
+        *records, (position_key(partition, writer), position_record(partition, shards, position, rules, len(values)))
     ])  # fmt: skip
     return fold
 

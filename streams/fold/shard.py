@@ -39,9 +39,16 @@ class _Head(msgspec.Struct, array_like=True):
     position: int
 
 
+class _Position(_Head, array_like=True):
+    """A partition's position record; ``held``: how many of its shards have a record."""
+
+    held: int = 0
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ShardRecord, strict=False).decode
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
+_decode_position = msgspec.msgpack.Decoder(_Position).decode
 
 
 class Shard:
@@ -179,9 +186,14 @@ def record_shards(value: bytes) -> int:
     return _head(value).shards
 
 
-def position_record(partition: int, shards: int, position: int, rules: Rules) -> bytes:
-    """The record that says how far a partition is folded."""
-    return _encode(_Head(rules.version, partition, -1, shards, position))
+def position_record(partition: int, shards: int, position: int, rules: Rules, held: int) -> bytes:
+    """The record that says how far a partition is folded, and how many of its shards have a record by then."""
+    return _encode(_Position(rules.version, partition, -1, shards, position, held))
+
+
+def record_held(value: bytes) -> int:
+    """How many shards had a record when this position record was written."""
+    return _decode_position(value).held
 
 
 def _head(value: bytes) -> _Head:

@@ -16,9 +16,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams import assignment as assignments
 from streams import topics
-from streams.assignment import Partition
+from streams.assignment import Partition, load_partition
 from streams.changelog import kept_records
 from streams.changes import decode
 from streams.errors import DeliveryError, PartUnavailable
@@ -80,10 +79,7 @@ class ReplayFold:
         """From the last checkpoint, or from nothing."""
         records = await kept_records(self._settings, self._partition)
         shown = await self._shown()
-        loaded = assignments.load(
-            records, {self._partition: shown + 1}, BEFORE_ALL, self._writer.partition("-")[2], self._settings
-        )
-        return loaded.partitions[self._partition]
+        return load_partition(self._partition, records, shown + 1, self._settings)
 
     async def _fold(self, part: Partition, end: int, told: Told) -> bool:
         start = max(part.fold.position + 1, self._span.first.get(self._partition, 0))

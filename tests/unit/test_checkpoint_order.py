@@ -62,10 +62,10 @@ class Broker:
 
 def taken_over() -> Assignment:
     """A partition with the records of an earlier writer, and an event folded since."""
-    first = assignment.load([], {0: 1}, 1, "aaaa", SETTINGS).partitions[0]
+    first = assignment.load([], {0: (0, 1)}, 1, "aaaa", SETTINGS).partitions[0]
     first.fold.fold(0, [say("ana", "BLOOM", 0, room="hall", seq=0)])
     records = first.plan("1-aaaa")[0].records
-    second = assignment.load(records, {0: 1}, 2, "bbbb", SETTINGS)
+    second = assignment.load(records, {0: (0, 1)}, 2, "bbbb", SETTINGS)
     second.partitions[0].begin(1)
     second.partitions[0].fold.fold(1, [say("ana", "BLOOM", 1, room="hall", seq=1)])
     return second

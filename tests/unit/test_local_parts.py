@@ -100,6 +100,10 @@ def test_a_taken_port_is_an_error_that_names_the_setting(tmp_path: Path) -> None
             parts.start_part(settings, "redis", echo=lambda line: None)
 
 
+def test_no_cluster_looks_like_an_option() -> None:
+    assert not any(kafka.cluster_id().startswith("-") for _ in range(2_000))
+
+
 def test_kafkas_configuration_is_loopback_only() -> None:
     text = kafka._properties(Path("/somewhere"), 1234, 2345)
     settings = dict(line.split("=", 1) for line in text.splitlines())

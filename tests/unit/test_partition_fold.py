@@ -124,6 +124,22 @@ def test_a_shard_never_claims_more_than_it_holds() -> None:
     assert {changes.record_position(value) for _, value in loaded.checkpoint("2-owner").records} == {0}
 
 
+def test_shards_without_their_records_make_the_rest_worth_nothing() -> None:
+    """A wrong retention deletes what was written long ago; the position is always new."""
+    one = fold([say(f"d{n}", "BLOOM", n) for n in range(20)], shards=4)
+    first = one.checkpoint("1-a").records
+    one.fold(20, [say("d0", "BLOOM", 20)])
+    second = one.checkpoint("1-a").records
+    assert len(second) < len(first)
+    for kept, lost in ((dict(first) | dict(second), 0), (dict(second), len(first) - len(second))):
+        loaded = PartitionFold(0, 4)
+        keys = loaded.load(kept.items())
+        assert loaded.lost == lost
+        assert loaded.position == (20 if not lost else -1)
+        assert loaded.reached == loaded.position
+        assert sorted(keys) == sorted(kept)
+
+
 def test_another_number_of_shards_refuses_the_state() -> None:
     records = fold(echoes(0), shards=4).checkpoint("1-a").records
     for shards in (3, 6):

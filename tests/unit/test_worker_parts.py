@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from streams import assignment, delivery, wire
+from streams import assignment, delivery, topics, wire
 from streams.delivery import Delivery, Place, acknowledged
-from streams.errors import DeliveryError, StalledError
+from streams.errors import DeliveryError, HistoryError, OtherLogError, StalledError
 from streams.fold.partition import PartitionFold
 from streams.intake import Flood, Intake
 from streams.settings import Settings
@@ -173,7 +173,7 @@ async def taken_in(records: list[Record], settings: Settings) -> tuple[Topic, To
     """What a batch makes of it: copies, dead letters, and who has read it."""
     copies, letters = Topic(), Topic()
     intake = Intake(Delivery(copies, letters, settings), settings)
-    here = assignment.load([], {0: 0}, 1, "aaaa", settings)
+    here = assignment.load([], {0: (0, 0)}, 1, "aaaa", settings)
     assert await intake.fold(Batch(records), here.partitions[0], here)
     return copies, letters, intake
 
@@ -185,7 +185,7 @@ def test_a_batch_keeps_its_offsets_when_the_records_go() -> None:
 
 
 def part(highwater: int = 0) -> assignment.Partition:
-    return assignment.load([], {0: highwater}, 1, "aaaa", SETTINGS).partitions[0]
+    return assignment.load([], {0: (0, highwater)}, 1, "aaaa", SETTINGS).partitions[0]
 
 
 def test_a_gap_is_asked_for_once_and_then_believed() -> None:
@@ -214,7 +214,7 @@ def test_keys_of_earlier_writers_are_named_once_their_shard_is_written_again() -
     first = part()
     first.fold.fold(0, [say("ana", "BLOOM", 0, room="hall", seq=0)])
     records = first.plan("1-aaaa")[0].records
-    second = assignment.load(records, {0: 1}, 2, "bbbb", SETTINGS).partitions[0]
+    second = assignment.load(records, {0: (0, 1)}, 2, "bbbb", SETTINGS).partitions[0]
     second.begin(1)
     second.fold.fold(1, [])
     checkpoint, _ = second.plan("2-bbbb")
@@ -230,11 +230,41 @@ def test_an_assignment_says_how_far_it_has_folded_not_how_far_somebody_else_had(
     zombie = PartitionFold(0, SETTINGS.shards, SETTINGS.rules)
     zombie.fold(100, [])
     position = zombie.checkpoint("1-aaaa").records[-1:]
-    here = assignment.load(position, {0: 101}, 2, "bbbb", SETTINGS).partitions[0]
+    here = assignment.load(position, {0: (0, 101)}, 2, "bbbb", SETTINGS).partitions[0]
     here.begin(50)
     here.fold.fold(50, [say("ana", "BLOOM", 0, room="hall", seq=0)])
     checkpoint, _ = here.plan("2-bbbb")
     assert checkpoint.position == 50
+
+
+def test_a_state_and_a_log_that_do_not_belong_together_are_refused() -> None:
+    first = part()
+    for offset in range(5):
+        first.fold.fold(offset, [say("ana", "BLOOM", offset, room="hall", seq=offset)])
+    records = first.plan("1-aaaa")[0].records
+    for start, end in ((0, 5), (5, 5), (5, 9)):
+        assert assignment.load(records, {0: (start, end)}, 2, "bbbb", SETTINGS).partitions[0].next_offset == 5
+    with pytest.raises(OtherLogError, match="FIELD_GENERATION"):
+        assignment.load(records, {0: (0, 4)}, 2, "bbbb", SETTINGS)
+    with pytest.raises(OtherLogError):  # a crash left the shards and not the position
+        assignment.load(records[:-1], {0: (0, 4)}, 2, "bbbb", SETTINGS)
+    with pytest.raises(HistoryError, match="the log begins at 6"):
+        assignment.load(records, {0: (6, 9)}, 2, "bbbb", SETTINGS)
+
+
+def test_positions_are_forgotten_first() -> None:
+    first = part()
+    first.fold.fold(0, [say("ana", "BLOOM", 0, room="hall", seq=0)])
+    records = first.plan("1-aaaa")[0].records
+    second = assignment.load(records, {0: (0, 1)}, 2, "bbbb", SETTINGS).partitions[0]
+    assert second.recovered_keys() == [b"0/position/1-aaaa", records[0][0]]
+    assert second.recovered_keys() == []
+
+
+def test_two_of_three_brokers_must_have_a_write() -> None:
+    for replication, wanted in ((1, None), (2, None), (3, "2"), (5, "2")):
+        found = topics.configs(Settings(replication=replication))
+        assert {config.get("min.insync.replicas") for config in found.values()} == {wanted}
 
 
 def test_the_place_of_a_copy_is_that_of_its_original() -> None:
