@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -21,7 +21,10 @@ from streams.assignment import Partition, load_partition
 from streams.changelog import kept_records
 from streams.changes import decode
 from streams.errors import DeliveryError, PartUnavailable
+from streams.events import OPTS, Event
+from streams.fold.as_of import Acceptance
 from streams.fold.partition import Checkpoint
+from streams.fold.rules import Rules
 from streams.history import History
 from streams.replay.pace import Pace
 from streams.replay.span import Span
@@ -32,6 +35,27 @@ BEFORE_ALL: Final = 0
 
 Told = Callable[[int, int], None]
 """Called with (last offset folded, events folded since the start of this object)."""
+
+
+class _Chosen:
+    """The events of a span. What came too late is in no past: a span of times takes what all of the log accepts."""
+
+    def __init__(self, span: Span, rules: Rules) -> None:
+        self._span = span
+        timed = span.since_ms is not None or span.until_ms is not None
+        self._acceptance = Acceptance(rules) if timed else None
+
+    @property
+    def judges(self) -> bool:
+        """Whether it has to see the log from its beginning."""
+        return self._acceptance is not None
+
+    def of(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Those that are folded, of one record; to be asked of every record in order."""
+        if self._acceptance is not None:
+            accepts = self._acceptance.accepts
+            events = [event for event in events if event.type in OPTS or accepts(event)]
+        return events if self._span.whole else [event for event in events if self._span.admits(event)]
 
 
 class ReplayFold:
@@ -82,17 +106,19 @@ class ReplayFold:
         return load_partition(self._partition, records, shown + 1, self._settings)
 
     async def _fold(self, part: Partition, end: int, told: Told) -> bool:
-        start = max(part.fold.position + 1, self._span.first.get(self._partition, 0))
-        if start >= end:
+        kept = part.fold.position
+        chosen = _Chosen(self._span, self._settings.rules)
+        start = max(0 if chosen.judges else kept + 1, self._span.first.get(self._partition, 0))
+        if max(start, kept + 1) >= end:
             return True
         checkpointed = time.monotonic()
-        admits = None if self._span.whole else self._span.admits
         async for entries in self._history.entries(self._partition, start, end):
             before = self.events
             for entry in entries:
-                events = entry.events if admits is None else [event for event in entry.events if admits(event)]
-                part.fold.fold(entry.offset, events)
-                self.events += len(events)
+                events = chosen.of(entry.events)
+                if entry.offset > kept:
+                    part.fold.fold(entry.offset, events)
+                    self.events += len(events)
             told(part.fold.position, self.events)
             await self._pace.spend(self.events - before)
             if self._pace.stop.is_set():

@@ -62,7 +62,7 @@ async def test_of_an_event_that_comes_twice_the_first_place_stays(make_settings)
     raw = Raw(settings)
     (batch,) = raw.prepare(0, [record(encode_event(event), offset) for offset in (3, 7, 9)])
     batch.content.reverse()
-    async with database(settings.database_url) as pool, pool.connection() as connection:
+    async with database(settings) as pool, pool.connection() as connection:
         await raw.write(connection, 0, batch)
     assert rows(settings.database_url, "SELECT log_offset FROM consciousness_events") == [(3,)]
 

@@ -131,7 +131,7 @@ async def test_a_clock_that_is_ahead_does_not_stop_the_samples(make_settings) ->
     views._follower = follower
     events = [say("ana", "BLOOM", 60, room="hall"), *(say("bea", "BLOOM", 55 + n, room="hall") for n in range(3))]
     now = START_S * 1000
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         sampler = Sampler(settings, views, pool)
         for turn, step in enumerate(checkpoints(settings, 0, events, 1)):
             for partition, shard in follower.take(step.records):

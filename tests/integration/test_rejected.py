@@ -76,7 +76,7 @@ def project(settings: Settings) -> None:
     """The whole log into the database, as the raw projector does it."""
 
     async def run() -> None:
-        async with database(settings.database_url) as pool:
+        async with database(settings) as pool:
             for number in range(settings.partitions):
                 records = [r for r in await read_topic(settings, settings.events_topic) if r.partition == number]
                 await apply(Raw(settings), settings, pool, number, records)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from projections.follow import Pool
+from projections.generations import enter
 from projections.migrate import migrate
 from projections.positions import Connection, Moved, Position, Positions
 from projections.queries import query
@@ -41,13 +42,15 @@ STORED = {
 @pytest.fixture
 def dsn(postgres: str) -> str:
     migrate(postgres)
+    enter(Settings(database_url=postgres))
     return postgres
 
 
 def run(dsn: str, name: str, *given: dict[str, Any]) -> int:
     """One statement with rows; how many it wrote."""
     with psycopg.connect(dsn) as connection:
-        return connection.execute(query(name), (msgspec.json.encode(list(given)).decode(),)).rowcount
+        parameters = {"generation": "live", "rows": msgspec.json.encode(list(given)).decode()}
+        return connection.execute(query(name), parameters).rowcount
 
 
 def stored(dsn: str, table: str, position: int, **over: Any) -> None:
@@ -110,7 +113,7 @@ def test_a_sample_is_taken_once(dsn: str) -> None:
 
 async def test_a_position_moves_only_from_where_it_was_read(postgres: str) -> None:
     positions = Positions("raw", "live")
-    async with database(postgres) as pool, pool.connection() as connection:
+    async with database(Settings(database_url=postgres)) as pool, pool.connection() as connection:
         assert await positions.load(connection, 0) == Position(-1, -1)
         await positions.advance(connection, 0, -1, Position(10, 8))
         for expected in (-1, 9, 11):
@@ -179,7 +182,7 @@ async def test_an_event_and_an_opt_out_at_once(one_partition: Settings, out_firs
     """One of the two transactions has to see the other's row: the event never counts."""
     event = raw(one_partition, say("ana", "BREATH", 10, room="hall", seq=1), 0)
     out = raw(one_partition, say("ana", "OPT_OUT", 5), 1)
-    async with database(one_partition.database_url) as pool:
+    async with database(one_partition) as pool:
         assert await at_once(pool, *((out, event) if out_first else (event, out)))
     found = rows(
         one_partition.database_url,
@@ -192,7 +195,7 @@ async def test_an_event_and_an_opt_out_at_once(one_partition: Settings, out_firs
 async def test_a_session_and_an_opt_out_at_once(one_partition: Settings, out_first: bool) -> None:
     out = raw(one_partition, say("ana", "OPT_OUT", 5), 0)
     sat = session(one_partition)
-    async with database(one_partition.database_url) as pool:
+    async with database(one_partition) as pool:
         assert await at_once(pool, *((out, sat) if out_first else (sat, out)))
     found = rows(one_partition.database_url, "SELECT participants FROM room64_sessions")
     assert found == [([["bea", 1_000, True]],)]
@@ -200,6 +203,6 @@ async def test_a_session_and_an_opt_out_at_once(one_partition: Settings, out_fir
 
 async def test_events_do_not_wait_for_each_other(one_partition: Settings) -> None:
     writes: Sequence[Write] = [raw(one_partition, say(who, "BREATH", 1, room="hall"), 0) for who in ("ana", "bea")]
-    async with database(one_partition.database_url) as pool:
+    async with database(one_partition) as pool:
         assert not await at_once(pool, *writes)
         assert not await at_once(pool, session(one_partition), writes[0])

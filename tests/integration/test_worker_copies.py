@@ -71,7 +71,7 @@ def each_source_once(log: Sequence[Any]) -> list[Any]:
 
 async def projected(settings: Settings, log: Sequence[Any], changes: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
     """The rows of these records of the log and of ``field.changes``, by the projector's own code."""
-    async with database(settings.database_url) as pool:
+    async with database(settings) as pool:
         for number in range(settings.partitions):
             await apply(Raw(settings), settings, pool, number, [r for r in log if r.partition == number])
             await apply(State(settings), settings, pool, number, [r for r in changes if r.partition == number])
