@@ -41,7 +41,7 @@ async def test_the_worker_reads_ahead_no_more_than_it_says(tmp_path: Path) -> No
 async def test_a_record_that_is_too_large_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faust would log it, and the checkpoint would be taken for written."""
     settings = Settings(partitions=1, shards=1)
-    here = assignment.load([], {0: 1}, 1, "aaaa", settings)
+    here = assignment.load([], {0: (0, 1)}, 1, "aaaa", settings)
     part = here.partitions[0]
     part.fold.fold(0, [say("ana", "BLOOM", 0, room="hall", seq=0)])
     part.folded.append(SimpleNamespace(ack=lambda: pytest.fail("it was acknowledged")))
@@ -139,7 +139,7 @@ async def test_a_projection_reads_nothing_more_of_a_partition_whose_rows_are_not
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stop = asyncio.Event()
-    projection: Any = SimpleNamespace(name="x", topic="t", remedy="")
+    projection: Any = SimpleNamespace(name="x", topic="t", scope="t", remedy="")
     nobody: Any = None
     follower, consumer = Follower(projection, Settings(project_events=7), nobody, stop), Consumer(stop)
     follower._consumer = consumer

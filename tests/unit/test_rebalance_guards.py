@@ -43,6 +43,7 @@ class Bare(Consumer):
         self._buffered_partitions: Any = set()
         self._read_offset: Any = {EVENTS: 7, CHANGELOG: 7}
         self._next_offsets = {}
+        self._begin_at = {}
         self._committed_offset: Any = defaultdict(lambda: None)
         self._acked: Any = defaultdict(list)
         self._acked_index: Any = defaultdict(set)

@@ -49,7 +49,7 @@ class Bare(Folding):
         self._table = SimpleNamespace(data=SimpleNamespace(data={}))
         self._delivery: Any = SimpleNamespace(take=lambda: self.sought.append((TP("taken", 0), 0)))
         self._incarnation = "aaaa"
-        self._assignment: Assignment | None = assignment.load([], {0: 0}, generation, "aaaa", SETTINGS)
+        self._assignment: Assignment | None = assignment.load([], {0: (0, 0)}, generation, "aaaa", SETTINGS)
         self._due = asyncio.Event()
         self._closing = False
         self.checkpoints: list[Assignment] = []
@@ -67,6 +67,12 @@ class Bare(Folding):
     async def highwaters(self, *tps: TP) -> dict[TP, int]:
         self.while_asking()
         return {tp: self.ends[tp] for tp in tps}
+
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 0)
+
+    def begin_at(self, offsets: dict[TP, int]) -> None:
+        self.begun = offsets
 
     @property
     def part(self) -> Any:
@@ -156,7 +162,7 @@ async def test_keys_of_partitions_that_went_away_are_dropped_before_recovery() -
 
 def stored() -> dict[bytes, bytes]:
     """Changelog records of partition 0, folded up to offset 4."""
-    part = assignment.load([], {0: 5}, 1, "zzzz", SETTINGS).partitions[0]
+    part = assignment.load([], {0: (0, 5)}, 1, "zzzz", SETTINGS).partitions[0]
     part.fold.fold(4, [say("ana", "BLOOM", 0, room="hall", seq=0)])
     return dict(part.plan("1-zzzz")[0].records)
 
