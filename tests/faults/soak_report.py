@@ -102,7 +102,7 @@ def _memory(steady: Steady) -> list[str]:
     if not steady.curve:
         return []
     roles = list(steady.curve[0][1])
-    step = max(1, len(steady.curve) // CURVE_LINES)
+    step = -(-len(steady.curve) // CURVE_LINES)
     ranges = [_range(steady, role) for role in roles]
     return [
         f"Resident memory (MB) of a stack under {RATE} events a second that nobody kills:",
