@@ -27,7 +27,7 @@ from streams.settings import Settings, identity
 class NotEqual(FieldError):
     """Readers would see another field: the comparison is missing, or it found differences."""
 
-    exit_code = 12
+    exit_code = 13
 
 
 def store(settings: Settings, name: str, verdict: Verdict) -> Path:

@@ -22,7 +22,7 @@ from streams.settings import Settings
 from tests.acceptance.stack import Stack, until
 from tests.acceptance.test_contacts import digest_in_memory
 
-DIFFERENT, PAUSED = 12, 130
+DIFFERENT, PAUSED = 13, 130
 SLOWLY_S = 20
 """Long enough to pause and to kill a replay before its end."""
 

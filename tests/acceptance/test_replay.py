@@ -15,7 +15,6 @@ FLEET = (
     "--devices", "40", "--rate", "2000", "--late", "0.02", "--duplicates", "0.02", "--opts", "0.01",
     "--malformed", "0.01",
 )  # fmt: skip
-DIFFERENT = 12
 
 
 @pytest.fixture
