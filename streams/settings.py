@@ -193,7 +193,7 @@ def exports(settings: Settings, *, secrets: bool) -> dict[str, str]:
     return out
 
 
-IDENTITY: Final = ("generation", "events_topic", "changes_topic", "partitions", "shards")
+IDENTITY: Final = ("generation", "events_topic", "changes_topic", "rejected_topic", "partitions", "shards")
 
 
 def identity(settings: Settings) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy import backend, context, pacing
+from deploy import backend, context, generations, pacing
 from deploy.commands import archive
 from streams import contacts, simulate
 from streams.errors import InputError
@@ -58,7 +58,7 @@ def run_publish(args: argparse.Namespace) -> int:
 
 
 async def _publish(args: argparse.Namespace) -> int:
-    async with backend.of(context.load()).publisher(args.wire) as publisher:
+    async with backend.of(generations.followed(context.load())).publisher(args.wire) as publisher:
         async for lines in _chunks(args.file):
             for line in lines:
                 await publisher.publish_line(line)
@@ -118,7 +118,7 @@ async def _play(items: Iterable[Item], speed: float, wire: Any) -> int:
     assert this is not None
     loop.add_signal_handler(signal.SIGTERM, this.cancel)
     begun = time.monotonic()
-    async with backend.of(context.load()).publisher(wire) as publisher:
+    async with backend.of(generations.followed(context.load())).publisher(wire) as publisher:
         try:
             await pacing.play(publisher, items, speed)
         except asyncio.CancelledError:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from deploy import context
+from deploy import context, generations
 from deploy.commands.output import print_json
 from deploy.commands.reading import moment, time_text
 from streams.errors import InputError
@@ -117,7 +117,7 @@ def run_list(args: argparse.Namespace) -> int:
         raise InputError("--limit must be 0 or more letters")
     found = [
         letter
-        for letter in asyncio.run(read_letters(context.load(), lambda _: False))
+        for letter in asyncio.run(read_letters(generations.followed(context.load()), lambda _: False))
         if letter.rejected >= since
         and args.reason in (None, letter.reason)
         and not (args.waiting and letter.retried)
@@ -137,7 +137,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    settings = context.load()
+    settings = generations.followed(context.load())
     position = _position(args.position, settings)
     letters = asyncio.run(read_letters(settings, lambda letter: letter.position == position))
     letter = _find(letters, position)
@@ -161,7 +161,7 @@ def run_retry(args: argparse.Namespace) -> int:
         raise InputError("say which letters: POSITION..., --reason R or --all (one of them)")
     if args.edit is not None and len(args.positions) != 1:
         raise InputError("--edit mends the letter of one POSITION; --with COMMAND mends several")
-    settings = context.load()
+    settings = generations.followed(context.load())
     positions = {_position(text, settings) for text in args.positions}
     mend = _mender(args)
     done = asyncio.run(_retry(settings, positions, args.reason, mend))

@@ -15,6 +15,7 @@ from streams.archive.history import open_history
 from streams.changelog import ChangelogFollower, Picture
 from streams.fold.digest import digest_of, tables
 from streams.fold.partition import PartitionFold, restore
+from streams.fold.shard import record_version
 from streams.settings import Settings
 from streams.table import parse_key
 
@@ -62,11 +63,13 @@ async def compare(live: Settings, replayed: Settings) -> Verdict:
             ours[settings.generation] = await follower.consistent()
     goals = await _goals(live, replayed, ours)
     states, positions = {}, {}
+    versions = {}
     for settings in (live, replayed):
         name = settings.generation
+        versions[name] = _version(ours[name], settings)
         values, positions[name] = await forward(settings, ours[name], goals[name])
         states[name] = tables(values, settings.rules, any_version=True)
-    return judge(live, replayed, states, positions)
+    return judge(versions, states, positions)
 
 
 async def forward(settings: Settings, picture: Picture, goals: Mapping[int, int]) -> tuple[list[bytes], dict[int, int]]:
@@ -89,18 +92,16 @@ async def forward(settings: Settings, picture: Picture, goals: Mapping[int, int]
     return values, reached
 
 
-def judge(live: Settings, replayed: Settings, states: Mapping[str, Rows], positions: Any) -> Verdict:
-    """The verdict on two sets of canonical rows by table, by generation."""
-    mine, other = states[live.generation], states[replayed.generation]
+def judge(versions: Mapping[str, str], states: Mapping[str, Rows], positions: Any) -> Verdict:
+    """The verdict on the canonical rows of two generations, the live one first; ``versions`` of their folds."""
+    live, replayed = states
     counts, shown = {}, []
-    for table in mine:
-        found = list(differences(table, mine[table], other[table]))
+    for table in states[live]:
+        found = list(differences(table, states[live][table], states[replayed][table]))
         counts[table] = len(found)
         shown += found[:SHOWN_MAX]
     return Verdict(
-        live.generation, replayed.generation,
-        {settings.generation: settings.rules.version for settings in (live, replayed)},
-        positions, not any(counts.values()),
+        live, replayed, dict(versions), positions, not any(counts.values()),
         {name: digest_of(rows) for name, rows in states.items()}, counts, shown,
     )  # fmt: skip
 
@@ -119,6 +120,11 @@ def differences(table: str, live: list[list[Any]], replayed: list[list[Any]]) ->
 
 def _name(row: list[Any]) -> bytes:
     return msgspec.json.encode(row, order="deterministic")
+
+
+def _version(picture: Picture, settings: Settings) -> str:
+    """Of the fold that wrote the state, which may be another one than ours."""
+    return next((record_version(value) for value in picture.values.values()), settings.rules.version)
 
 
 def _values(fold: PartitionFold, kept: Mapping[int, bytes]) -> list[bytes]:
