@@ -16,11 +16,18 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from deploy import processes
+from streams import contacts
 from streams.changelog import ChangelogFollower
+from streams.embedded import state
+from streams.embedded.driver import Driver
+from streams.embedded.publisher import SqlitePublisher
+from streams.embedded.store import Store
 from streams.errors import PartUnavailable
+from streams.fold.digest import digest
 from streams.settings import Settings
 from tests.acceptance.stack import Stack, until
 from tests.acceptance.test_contacts import digest_in_memory
+from tests.conformance.backends import fold_all
 
 DIFFERENT, PAUSED = 13, 130
 SLOWLY_S = 20
@@ -50,6 +57,24 @@ def test_every_way_to_rebuild_gives_one_digest(stack: Stack, contacts_file: Path
     asyncio.run(forget_the_log(stack.settings))
     name = f"{stack.settings.generation}-archived"
     rebuild(stack, name, once=once, FIELD_ARCHIVE=folder)
+    assert embedded(stack, contacts_file, tmp_path / "embedded") == once
+
+
+def embedded(stack: Stack, contacts_file: Path, home: Path) -> dict[str, str]:
+    """The digest of the same file in the one process without parts."""
+    settings = replace(stack.settings, home=str(home), parts="embedded")
+
+    async def publish() -> None:
+        async with SqlitePublisher(settings, "batch") as publisher:
+            for event in contacts.events(contacts.read_rows(contacts_file)):
+                await publisher.publish(event)
+            await publisher.flush()
+
+    asyncio.run(publish())
+    with Driver(settings) as driver:
+        fold_all(driver)
+    with Store(settings) as store:
+        return digest(state.picture(store).values.values(), settings.rules)
 
 
 def rebuild(stack: Stack, name: str, *words: str, once: dict[str, str], **over: str) -> None:

@@ -6,9 +6,11 @@ Another backend is another function in ``BACKENDS``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from streams import topics, wire
+from streams.changelog import ChangelogFollower
 from streams.changes import Marker, decode
 from streams.embedded import log, state
 from streams.embedded.driver import Driver
@@ -19,7 +21,11 @@ from streams.entry import read_entry
 from streams.events import OPTS, Event
 from streams.fold.digest import digest
 from streams.fold.partition import PartitionFold
+from streams.history import KafkaHistory
 from streams.publish import Record
+from streams.replay.fold import ReplayFold
+from streams.replay.pace import Pace
+from streams.replay.span import Span
 from streams.settings import Settings
 from streams.table import partition_of
 from streams.validate import Rejection, read_record
@@ -100,7 +106,31 @@ async def embedded(settings: Settings, sent: Sequence[Sent]) -> Outcome:
     return Outcome(digests, {name: counted[name] for name in ("accepted", "duplicate", "late")}, rejected)
 
 
-BACKENDS: dict[str, Backend] = {"live": live, "embedded": embedded}
+async def replayed(settings: Settings, sent: Sequence[Sent]) -> Outcome:
+    """The log of a live worker folded into another generation; it publishes nothing, so letters are the live ones."""
+    there = await live(settings, sent)
+    again = replace(
+        settings, generation=f"{settings.generation}-again", changes_topic=f"{settings.changes_topic}.again"
+    )
+    await topics.create(again)
+    before = [len(await read_topic(settings, topic)) for topic in (settings.events_topic, settings.rejected_topic)]
+    async with KafkaHistory(again) as history:
+        for number, (_, end) in (await history.bounds()).items():
+            fold = ReplayFold(again, number, history, Span(), Pace())
+            assert await fold.run(end, lambda position, events: None)
+    after = [len(await read_topic(settings, topic)) for topic in (settings.events_topic, settings.rejected_topic)]
+    assert before == after
+    async with ChangelogFollower(again) as follower:
+        values = (await follower.consistent()).values.values()
+    seen = [decode(record.value) for record in await read_topic(again, again.changes_topic)]
+    markers: dict[int, Any] = {marker.partition: marker for marker in seen if isinstance(marker, Marker)}
+    counts = [
+        {name: getattr(marker, name) for name in ("accepted", "duplicate", "late")} for marker in markers.values()
+    ]
+    return Outcome(digest(values, again.rules), _counts(counts), there.rejected)
+
+
+BACKENDS: dict[str, Backend] = {"live": live, "embedded": embedded, "replayed": replayed}
 """Each is compared with ``pure``."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isclose
 
@@ -149,6 +150,33 @@ def test_community_has_native_aggregates_with_policies(postgres: str) -> None:
     assert starts == [("29 days",)] * 3  # outside of what retention takes
     migrate(postgres)
     assert "policy_retention" not in jobs(postgres)
+
+
+@pytest.mark.usefixtures("community")
+async def test_what_retention_has_dropped_is_not_erased_by_a_rebuild(make_settings) -> None:
+    """Rows long past are aggregated, then dropped as retention does; a rebuild from a grown topic brings them again."""
+    settings = make_settings(partitions=1, retention_days=30)
+    events = some_events(3)
+    async with database(settings) as pool:
+        migrate(settings.database_url, retention_days=30)
+        with psycopg.connect(settings.database_url, autocommit=True) as connection:
+            connection.execute("SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs")
+        await apply(Raw(settings), settings, pool, 0, by_partition(events, 1)[0])
+        for view in WIDTHS:
+            refresh(settings.database_url, view, "community")
+        with psycopg.connect(settings.database_url, autocommit=True) as connection:
+            connection.execute("SELECT drop_chunks('consciousness_events', interval '30 days')")
+        assert rows(settings.database_url, "SELECT count(*) FROM consciousness_events") == [(0,)]
+        before = {view: stored(settings.database_url, view) for view in WIDTHS}
+        assert all(before.values())
+        grown = replace(settings, events_topic=f"{settings.events_topic}.grown")
+        await apply(Raw(grown), grown, pool, 0, by_partition(events[:100], 1)[0])  # some of it, as after a crash
+        with psycopg.connect(settings.database_url, autocommit=True) as connection:
+            for (job,) in connection.execute(
+                "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh%'"
+            ).fetchall():
+                connection.execute("CALL run_job(%s)", (job,))
+    assert {view: stored(settings.database_url, view) for view in WIDTHS} == before
 
 
 def jobs(dsn: str) -> dict[str, int]:
