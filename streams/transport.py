@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import MethodQueue
 
 SENDS_MAX: Final = 50_000
 """Messages waiting in Faust's producer buffer before the reader pauses (100, without a setting, in Faust)."""
@@ -30,6 +31,9 @@ REPEAT_S: Final = 10.0
 
 REPEATS_MAX: Final = 1_000
 """Different messages remembered for that; some have a number in their text."""
+
+CALLS_MAX: Final = 16
+"""Calls into the consumer's thread at a time: a fetch must not stand behind those that wait for a broker."""
 
 FETCH_WAIT_MS: Final = 50
 """How long the broker holds a fetch that has nothing to bring."""
@@ -55,7 +59,16 @@ class Batch:
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around aiokafka's consumer, with a shorter wait in a fetch."""
+    """Faust's thread around aiokafka's consumer, with a shorter wait in a fetch and room for more calls."""
+
+    @property
+    def method_queue(self) -> MethodQueue:
+        """Faust makes two calls at a time. In a rebalance a commit and a question for the log's end may both wait for
+        Kafka, the fetch behind them would not be over in FETCH_OVER_S, and the process would leave for nothing.
+        """
+        if self._method_queue is None:
+            self._method_queue = MethodQueue(num_workers=CALLS_MAX, loop=self.thread_loop, beacon=self.beacon)
+        return self._method_queue
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Faust fixes the wait at 1,500 ms, and aiokafka has one fetch at a time to a broker.

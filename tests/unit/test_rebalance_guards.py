@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from faust.types import TP
+from mode.utils.trees import Node
 
 from streams import transport
-from streams.transport import Batch, Consumer, driver
+from streams.transport import CALLS_MAX, Batch, Consumer, ConsumerThread, driver
 
 EVENTS, CHANGELOG = TP("events", 0), TP("changelog", 0)
 
@@ -270,3 +271,25 @@ async def test_only_a_commit_that_was_made_counts(monkeypatch: pytest.MonkeyPatc
     here.commits, here.committed_at = 0, -1.0
     assert await here._commit({}) is done
     assert (here.commits, here.committed_at >= 0) == (int(done), done)
+
+
+async def test_a_fetch_does_not_stand_behind_calls_that_wait_for_a_broker() -> None:
+    class Bare(ConsumerThread):
+        def __init__(self) -> None:
+            self.thread_loop = self.parent_loop = asyncio.get_running_loop()
+            self.beacon: Any = Node(None)
+
+    thread, never = Bare(), asyncio.Event()
+
+    async def fetch() -> str:
+        return "records"
+
+    await thread.method_queue.start()
+    waiting = [asyncio.create_task(thread.call_thread(never.wait)) for _ in range(CALLS_MAX - 1)]
+    try:
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(thread.call_thread(fetch), 10) == "records"
+    finally:
+        never.set()
+        await asyncio.gather(*waiting)
+        await thread.method_queue.stop()
