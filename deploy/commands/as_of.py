@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -22,7 +21,6 @@ HELP: Final = (
     "up to and with these records; a partition that is not named is taken whole, p:-1 is nothing of it; read at --at, "
     "else at the newest event in it)"
 )
-_POSITION: Final = re.compile(r"[0-9]{1,9}:(-1|[0-9]{1,18})([,\s]+[0-9]{1,9}:(-1|[0-9]{1,18}))*")
 
 
 class Past(NamedTuple):
@@ -31,17 +29,6 @@ class Past(NamedTuple):
     views: list[ShardView]
     at: int
     positions: dict[int, int]
-
-
-def position(text: str) -> dict[int, int] | None:
-    """Last offset by partition; None when the text is no POSITION. Raises InputError for a partition named twice."""
-    if not _POSITION.fullmatch(text.strip()):
-        return None
-    pairs = [part.split(":") for part in re.split(r"[,\s]+", text.strip())]
-    found = {int(partition): int(offset) for partition, offset in pairs}
-    if len(found) != len(pairs):
-        raise InputError(f"--as-of {text!r} names a partition twice")
-    return found
 
 
 async def look(settings: Settings, prefix: Mapping[int, int], at: int | None) -> Past:

@@ -22,6 +22,7 @@ from streams.errors import InputError
 from streams.fold.digest import digest
 from streams.fold.merge import read_devices, read_pairs, read_rooms
 from streams.fold.rules import Rules
+from streams.replay.span import moment, position
 from streams.settings import Settings
 
 FIELD: Final = "field"
@@ -91,7 +92,7 @@ def run_digest(args: argparse.Namespace) -> int:
 def run_state(args: argparse.Namespace) -> int:
     if args.key is not None and args.table == FIELD:
         raise InputError("--key needs a table: " + ", ".join(TABLES[1:]))
-    asked = None if args.at is None else moment(args.at)
+    asked = None if args.at is None else moment(args.at, "--at")
     settings = generations.followed(context.load(), args.generation)
     if args.as_of is None:
         picture = asyncio.run(kept(settings))
@@ -108,7 +109,7 @@ def run_state(args: argparse.Namespace) -> int:
 
 
 def _read_past(args: argparse.Namespace, asked: int | None, settings: Settings) -> State:
-    prefix = as_of.position(args.as_of)
+    prefix = position(args.as_of, "--as-of")
     if prefix is None:
         if asked is not None:
             raise InputError("--at goes with --as-of POSITION; a TIME is read at that time")
@@ -154,19 +155,6 @@ def _rows(views: Sequence[ShardView], table: str, at: int, rules: Rules) -> list
         # Its long lists are tables of their own; here they are counted.
         return [{name: len(value) if isinstance(value, list) else value for name, value in whole.items()}]
     return [msgspec.to_builtins(row) for row in getattr(field, table)]
-
-
-def moment(text: str, option: str = "--at") -> int:
-    """RFC 3339 or epoch milliseconds as epoch ms; raises InputError that names the option."""
-    if text.lstrip("-").isdigit():
-        return int(text)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{option} {text!r} is neither RFC 3339 nor epoch milliseconds") from None
-    if found.tzinfo is None:
-        raise InputError(f"{option} {text!r} has no offset; end it with Z or +01:00")
-    return int(found.timestamp() * 1000)
 
 
 def show(state: State) -> None:

@@ -18,9 +18,10 @@ import msgspec
 
 from deploy import context, generations
 from deploy.commands.output import print_json
-from deploy.commands.reading import moment, time_text
+from deploy.commands.reading import time_text
 from streams.errors import InputError
 from streams.rejected import Letter, Retrier, judge, read_letters
+from streams.replay.span import moment
 from streams.settings import Settings
 from streams.validate import REASONS, Rejection
 

@@ -6,7 +6,7 @@ Pure. A POSITION is ``0:41,1:7`` (partition:offset, the last record that counts)
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -14,7 +14,8 @@ import msgspec
 from streams.errors import InputError
 from streams.events import OPTS, Event
 
-_POSITION: Final = re.compile(r"\d{1,9}:-?\d{1,19}(,\d{1,9}:-?\d{1,19})*")
+_POSITION: Final = re.compile(r"[0-9]{1,9}:(-1|[0-9]{1,18})([,\s]+[0-9]{1,9}:(-1|[0-9]{1,18}))*")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Span(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,7 +50,7 @@ def span(
     since: str | None = None, until: str | None = None, room: str | None = None, device: str | None = None
 ) -> Span:
     """Of a command's words; ``since`` and ``until`` are POSITION or TIME. Raises InputError."""
-    lower, upper = place(since), place(until)
+    lower, upper = _place(since, "--from"), _place(until, "--until")
     return Span(
         first=lower if isinstance(lower, dict) else {},
         last=upper if isinstance(upper, dict) else {},
@@ -60,29 +61,35 @@ def span(
     )
 
 
-def place(text: str | None) -> dict[int, int] | int | None:
-    """A POSITION as offsets by partition, a TIME as epoch ms; raises InputError."""
-    if text is None:
+def position(text: str, option: str) -> dict[int, int] | None:
+    """A POSITION as offsets by partition, -1 for nothing of it; None for text that is none.
+
+    Raises InputError, which names the option, when a partition is named twice.
+    """
+    if not _POSITION.fullmatch(text.strip()):
         return None
-    if _POSITION.fullmatch(text):
-        pairs = [item.split(":") for item in text.split(",")]
-        found = {int(partition): int(offset) for partition, offset in pairs}
-        if len(found) < len(pairs):
-            raise InputError(f"{text!r} names a partition twice")
-        return found
-    return moment(text)
+    pairs = [part.split(":") for part in re.split(r"[,\s]+", text.strip())]
+    found = {int(partition): int(offset) for partition, offset in pairs}
+    if len(found) != len(pairs):
+        raise InputError(f"{option} {text!r} names a partition twice")
+    return found
 
 
-def moment(text: str) -> int:
-    """RFC 3339 or epoch milliseconds as epoch ms; raises InputError."""
+def moment(text: str, option: str) -> int:
+    """A TIME, RFC 3339 or epoch milliseconds, as epoch ms; raises InputError that names the option."""
     if text.lstrip("-").isdigit():
         return int(text)
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(
-            f"{text!r} is neither a time (2026-11-24T18:00:00Z, or epoch milliseconds) nor a position (0:41,1:7)"
-        ) from None
+        raise InputError(f"{option} {text!r} is neither RFC 3339 nor epoch milliseconds") from None
     if found.tzinfo is None:
-        raise InputError(f"{text!r} has no offset; end it with Z or +01:00")
-    return int(found.timestamp() * 1000)
+        raise InputError(f"{option} {text!r} has no offset; end it with Z or +01:00")
+    return (found - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _place(text: str | None, option: str) -> dict[int, int] | int | None:
+    if text is None:
+        return None
+    found = position(text, option)
+    return moment(text, option) if found is None else found

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from deploy.commands import as_of
 from streams import contacts
 from streams.changes import ShardView, merge
-from streams.errors import InputError
 from streams.fold.as_of import AsOf
 from streams.fold.merge import read_pairs, read_rooms
 from streams.fold.rules import DEFAULT_RULES
@@ -60,12 +56,3 @@ def test_fifty_moments_of_the_conference(contacts_file: Path) -> None:
         living += bool(expected["rooms"])
     assert seen == MOMENTS
     assert living >= MOMENTS // 3, "most moments lie in the nights: nothing was tested"
-
-
-def test_positions_are_told_from_times() -> None:
-    assert as_of.position("0:41,1:7") == as_of.position(" 0:41 1:7 ") == {0: 41, 1: 7}
-    assert as_of.position("3:-1") == {3: -1}
-    for text in ("1700000000123", "2023-11-14T22:13:20Z", "0:41,", "0:-2", "a:1", "", "12:30:00"):
-        assert as_of.position(text) is None
-    with pytest.raises(InputError, match="names a partition twice"):
-        as_of.position("0:1,0:2")

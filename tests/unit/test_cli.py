@@ -80,18 +80,6 @@ def test_state_at_a_time(values: list[bytes]) -> None:
         reading.read(views, "field", None, watermark - 1, DEFAULT_RULES)
 
 
-def test_moments() -> None:
-    assert reading.moment("1700000000123") == 1_700_000_000_123
-    assert (
-        reading.moment("2023-11-14T22:13:20.5Z") == reading.moment("2023-11-14T23:13:20.5+01:00") == 1_700_000_000_500
-    )
-    for text in ("yesterday", "2023-11-14T22:13:20"):
-        with pytest.raises(InputError, match="--at"):
-            reading.moment(text)
-        with pytest.raises(InputError, match="--as-of"):
-            reading.moment(text, "--as-of")
-
-
 class Changelog(ChangelogFollower):
     """A follower of one partition that gets one record at each poll; ``end`` is where the changelog ended at first."""
 
