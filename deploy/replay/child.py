@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from deploy.replay.locks import WAIT_S, locked
 from streams.app import GC_THRESHOLDS
 from streams.archive.history import open_history
 from streams.replay.fold import ReplayFold
@@ -31,10 +32,14 @@ class Told(msgspec.Struct):
 
 
 def run(settings: Settings, partition: int, end: int, span: Span, rate: float | None) -> int:
-    """Fold up to before offset ``end``; the exit code. Raises what ``ReplayFold.run`` raises."""
+    """Fold up to before offset ``end``; the exit code. Raises what ``ReplayFold.run`` raises, and InputError.
+
+    One that outlives its killed parent for a moment is waited for: two at once would show each other's rows.
+    """
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    return uvloop.run(_run(settings, partition, end, span, Pace(rate)))
+    with locked(settings, str(partition), WAIT_S):
+        return uvloop.run(_run(settings, partition, end, span, Pace(rate)))
 
 
 async def _run(settings: Settings, partition: int, end: int, span: Span, pace: Pace) -> int:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from deploy import generations
 from deploy.replay import planning
+from deploy.replay.locks import locked
 from deploy.replay.run import Runner
 from deploy.replay.run import run as run_all
 from projections.queries import query
@@ -81,10 +82,11 @@ def resumed(settings: Settings, name: str) -> Replay:
 
 
 async def run(replay: Replay, processes: int, rate: float | None) -> tuple[bool, int]:
-    """(whether it came to its end, events folded by this call)."""
+    """(whether it came to its end, events folded by this call). Raises InputError when it is running already."""
     await topics.create(replay.ours)  # it may have been killed before
     runner = Runner(replay.ours, replay.span, replay.ends, processes, rate)
-    done = await run_all(runner, replay.live, sum(replay.ends.values()), replay.ours.replay_lag_max)
+    with locked(replay.ours, "all"):
+        done = await run_all(runner, replay.live, sum(replay.ends.values()), replay.ours.replay_lag_max)
     return done, sum(runner.folded.values())
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from deploy.replay import compare, planning, tiers
+from deploy.replay.locks import locked
 from deploy.replay.run import SILENT_S, Brake
 from deploy.replay.switching import NotEqual
 from streams.errors import FieldError, InputError
 from streams.fold.partition import PartitionFold, fold_all, restore
 from streams.replay.pace import TURN_S, Pace
 from streams.replay.span import Span, moment, position, span
+from streams.settings import Settings
 from tests.worlds import say
 
 
@@ -191,3 +196,25 @@ def test_exit_codes_tell_errors_apart() -> None:
     assert codes[NotEqual.exit_code] == {"NotEqual"}
     shared = [names for names in codes.values() if len(names) > 1]
     assert shared == [{"SettingError", "InputError"}, {"FoldVersionError", "Refused"}, {"HistoryError", "ArchiveError"}]
+
+
+def test_a_replay_and_each_partition_run_once_at_a_time(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path), generation="g2")
+    with locked(settings, "all"), locked(settings, "0"):
+        with pytest.raises(InputError, match="another process"), locked(settings, "0"):
+            pass
+        with locked(Settings(home=str(tmp_path), generation="g3"), "0"):
+            pass
+    with locked(settings, "0"):
+        pass
+
+
+def test_one_that_ends_soon_is_waited_for(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path), generation="g2")
+    code = "import sys, time; from deploy.replay.locks import locked; from streams.settings import Settings\n"
+    code += "with locked(Settings(home=sys.argv[1], generation='g2'), '0'): print('held', flush=True); time.sleep(1)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with locked(settings, "0", wait_s=60):
+            assert other.wait(10) == 0
