@@ -97,10 +97,11 @@ class Losable:
         return exports(own, secrets=True)
 
     @contextmanager
-    def devices(self, rate: float = 100.0) -> Iterator[Fleet]:
+    def devices(self, rate: float = 100.0, toggles: bool = True) -> Iterator[Fleet]:
         """A fleet that goes on while the body runs; all that it sent is acknowledged when it is over."""
         brokers = self.brokers.bootstrap("fleet")
-        with Fleet(replace(self.settings, kafka_brokers=brokers), self.chance.randrange(1 << 30), rate) as fleet:
+        seed = self.chance.randrange(1 << 30)
+        with Fleet(replace(self.settings, kafka_brokers=brokers), seed, rate, toggles) as fleet:
             self.fleet = fleet
             yield fleet
 

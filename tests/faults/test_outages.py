@@ -44,7 +44,7 @@ def nothing_is_missing(stack: Losable) -> None:
 
 
 def test_brokers_are_killed_in_turn(stack: Losable) -> None:
-    with stack.devices(FORM.rate) as fleet:
+    with stack.devices(FORM.rate, toggles=False) as fleet:
         outages.brokers_killed(stack, FORM)
     measures.note("Kafka", acknowledged_s_max=fleet.longest_s, repeated=len(fleet.failures))
     nothing_is_missing(stack)
@@ -73,7 +73,7 @@ def test_postgres_takes_nothing(stack: Losable) -> None:
 
 
 def test_lines_are_slow_cut_and_half_open(stack: Losable) -> None:
-    with stack.devices(FORM.rate):
+    with stack.devices(FORM.rate, toggles=False):
         outages.lines_slow(stack, FORM)
         outages.lines_cut(stack, FORM)
         outages.lines_half_open(stack, FORM)

@@ -20,11 +20,11 @@ from tests.faults.scenarios import Figures, Place, Scenario
 Fault = Callable[[Losable, Form], None]
 
 
-def scenario(*faults: Fault) -> Scenario:
+def scenario(*faults: Fault, toggles: bool = True) -> Scenario:
     """The faults one after the other under load; then every tier is compared, and every acknowledgement."""
 
     async def play(place: Place) -> Figures:
-        return await asyncio.to_thread(_play, place.seed, faults)
+        return await asyncio.to_thread(_play, place.seed, faults, toggles)
 
     return play
 
@@ -39,10 +39,10 @@ def postgres_and_redis(stack: Losable, form: Form) -> None:
     outages.postgres_stopped(stack, form, redis_fails)
 
 
-def _play(seed: int, faults: tuple[Fault, ...]) -> Figures:
+def _play(seed: int, faults: tuple[Fault, ...], toggles: bool) -> Figures:
     home = Path(tempfile.mkdtemp(prefix="soak-outages-"))
     with Losable(home, seed) as stack:
-        with stack.devices(LONG.rate) as fleet:
+        with stack.devices(LONG.rate, toggles) as fleet:
             stack.reached()
             for fault in faults:
                 fault(stack, LONG)
@@ -62,8 +62,11 @@ def _play(seed: int, faults: tuple[Fault, ...]) -> Figures:
 
 
 SCENARIOS = [
-    ("brokers killed", scenario(outages.brokers_killed)),
+    ("brokers killed", scenario(outages.brokers_killed, toggles=False)),
     ("PostgreSQL and Redis away", scenario(postgres_and_redis)),
     ("PostgreSQL takes nothing", scenario(*outages.POSTGRES)),
-    ("lines", scenario(outages.lines_slow, outages.lines_cut, outages.lines_half_open, outages.each_half_open)),
+    (
+        "lines",
+        scenario(outages.lines_slow, outages.lines_cut, outages.lines_half_open, outages.each_half_open, toggles=False),
+    ),
 ]
