@@ -93,9 +93,16 @@ def followed(settings: Settings, name: str | None = None) -> Settings:
 
 
 def stage(settings: Settings, name: str, now: str) -> None:
-    """``folding``, ``following`` or ``inspection``; raises PartUnavailable."""
+    """``folding``, ``following``, ``inspection`` or ``dropping``; raises InputError when it is gone, PartUnavailable.
+
+    What readers see is never dropping, whoever switches at the same time.
+    """
     with connected(settings) as connection:
-        connection.execute(query("generation_stage"), {"generation": name, "stage": now})
+        seen = connection.execute(query("generation_lock")).fetchone()
+        if now == "dropping" and seen == (name,):
+            raise InputError(f"readers see {name}; switch to another one first")
+        if not connection.execute(query("generation_stage"), {"generation": name, "stage": now}).rowcount:
+            raise InputError(f"{name} was dropped meanwhile")
 
 
 def remove(settings: Settings, name: str) -> None:

@@ -63,6 +63,7 @@ class Supervisor:
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = False
         self._ending: set[str] = set()
+        self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Start every role; what an earlier supervisor left behind is stopped first."""
@@ -89,17 +90,18 @@ class Supervisor:
 
     async def have(self, commands: Mapping[str, Sequence[str]], over: Mapping[str, Mapping[str, str]]) -> None:
         """From now on these roles: those that are gone or changed are ended, new ones are started."""
-        wanted = {role: (list(words), dict(over.get(role, {}))) for role, words in commands.items()}
-        for role in list(self._tasks):
-            if wanted.get(role) != (list(self.commands[role]), self.over.get(role, {})):
-                await self._end(role)
-                del self._tasks[role]
-        self.commands = dict(commands)
-        self.over = {role: dict(values) for role, values in over.items()}
-        for role in self.commands:
-            if role not in self._tasks and not self._stopping:
-                self._tasks[role] = asyncio.create_task(self._keep(role), name=role)
-        self.revive()
+        async with self._changing:
+            wanted = {role: (list(words), dict(over.get(role, {}))) for role, words in commands.items()}
+            for role in list(self._tasks):
+                if wanted.get(role) != (list(self.commands[role]), self.over.get(role, {})):
+                    await self._end(role)
+                    del self._tasks[role]
+            self.commands = dict(commands)
+            self.over = {role: dict(values) for role, values in over.items()}
+            for role in self.commands:
+                if role not in self._tasks and not self._stopping:
+                    self._tasks[role] = asyncio.create_task(self._keep(role), name=role)
+            self.revive()
 
     async def _end(self, role: str) -> None:
         task = self._tasks[role]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from streams.entry import Entry, read_entry
 from streams.errors import HistoryError, PartUnavailable
@@ -47,6 +47,7 @@ class KafkaHistory:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_brokers,
             client_id="field-history",
+            auto_offset_reset="none",  # records that go while we read are an error, not a reason to jump to the end
             enable_auto_commit=False,
             max_partition_fetch_bytes=FETCH_BYTES,
         )
@@ -95,6 +96,12 @@ class KafkaHistory:
                         for record in records
                         if record.offset < end
                     ]
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            raise HistoryError(
+                "records went away while they were read (retention): an archive that has them is needed, and "
+                "FIELD_ARCHIVE that names it",
+                topic=place.topic, partition=partition, offset=start,
+            ) from error  # fmt: skip
         except KafkaError as error:
             raise PartUnavailable("Kafka", f"{place.topic}/{partition}: {error}") from error
 

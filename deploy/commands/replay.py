@@ -96,8 +96,9 @@ def run_run(args: argparse.Namespace) -> int:
         return 0
     verdict = _compared(replay.live, replay.ours)
     _tell(verdict)
-    generations.stage(settings, name, "following")
-    if switching.follow(settings, replay.ours):
+    followed = switching.follow(settings, replay.ours)
+    generations.stage(settings, name, "following")  # last: killed before, --resume comes here again
+    if followed:
         print(
             f"{name} follows the log beside {replay.live.generation}; `field replay switch {name}` shows it to readers"
         )

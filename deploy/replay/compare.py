@@ -7,20 +7,23 @@ the later of the two positions of every partition; where the two read topics of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any, Final
 
 import msgspec
 
 from streams.archive.history import open_history
-from streams.changelog import ChangelogFollower, Picture
+from streams.changelog import ChangelogFollower, Picture, kept_records
+from streams.errors import FoldVersionError
 from streams.fold.digest import digest_of, tables
 from streams.fold.partition import PartitionFold, restore
-from streams.fold.shard import record_version
+from streams.fold.shard import record_position, record_version
 from streams.settings import Settings
 from streams.table import parse_key
+from streams.topics import changelog_topic
 
 KEY_COLUMNS: Final[Mapping[str, int]] = {
-    "resonance": 2, "rooms": 1, "entanglements": 3, "particles": 3, "quantum_fields": 3, "sequences": 2, "opt_outs": 3,
+    "resonance": 2, "rooms": 1, "entanglements": 3, "particles": 4, "quantum_fields": 4, "sequences": 2, "opt_outs": 3,
 }  # fmt: skip
 """How many columns at the front of a canonical row name it."""
 SHOWN_MAX: Final = 1_000
@@ -61,6 +64,7 @@ async def compare(live: Settings, replayed: Settings) -> Verdict:
     for settings in (replayed, live):  # the live one second: it is ahead then, and less is left to fold
         async with ChangelogFollower(settings) as follower:
             ours[settings.generation] = await follower.consistent()
+    await _check_recoverable(replayed, ours[replayed.generation])
     goals = await _goals(live, replayed, ours)
     states, positions = {}, {}
     versions = {}
@@ -70,6 +74,23 @@ async def compare(live: Settings, replayed: Settings) -> Verdict:
         values, positions[name] = await forward(settings, ours[name], goals[name])
         states[name] = tables(values, settings.rules, any_version=True)
     return judge(versions, states, positions)
+
+
+async def _check_recoverable(settings: Settings, picture: Picture) -> None:
+    """What is compared must be what a worker recovers: tombstones hide records from it that a reader has seen."""
+    for partition, position in picture.positions.items():
+        found: dict[int, int] = {}
+        for key, value in await kept_records(settings, partition):
+            shard = parse_key(key)[1]
+            if shard is not None:
+                found[shard] = max(found.get(shard, -1), record_position(value))
+        for (number, shard), value in picture.values.items():
+            if number == partition and found.get(shard, -1) < record_position(value):
+                raise FoldVersionError(
+                    f"a worker would recover shard {shard} of {settings.generation} as of {found.get(shard, -1)}, its "
+                    f"partition as of {position}: drop this generation, and replay into another one",
+                    topic=changelog_topic(settings), partition=partition, offset=position,
+                )  # fmt: skip
 
 
 async def forward(settings: Settings, picture: Picture, goals: Mapping[int, int]) -> tuple[list[bytes], dict[int, int]]:
@@ -100,22 +121,28 @@ def judge(versions: Mapping[str, str], states: Mapping[str, Rows], positions: An
         found = list(differences(table, states[live][table], states[replayed][table]))
         counts[table] = len(found)
         shown += found[:SHOWN_MAX]
-    return Verdict(
-        live, replayed, dict(versions), positions, not any(counts.values()),
-        {name: digest_of(rows) for name, rows in states.items()}, counts, shown,
-    )  # fmt: skip
+    digests = {name: digest_of(rows) for name, rows in states.items()}
+    equal = digests[live] == digests[replayed] and not any(counts.values())
+    return Verdict(live, replayed, dict(versions), positions, equal, digests, counts, shown)
 
 
 def differences(table: str, live: list[list[Any]], replayed: list[list[Any]]) -> Iterable[Difference]:
     """Rows that are missing, too many or unequal, by key."""
     columns = KEY_COLUMNS[table]
-    mine, other = ({_name(row[:columns]): row for row in rows} for rows in (live, replayed))
+    mine, other = _by_key(live, columns), _by_key(replayed, columns)
     for name in sorted(mine.keys() | other.keys()):
-        here, there = mine.get(name), other.get(name)
-        if here is None or there is None or _name(here) != _name(there):
-            row = here or there
-            assert row is not None
-            yield Difference(table, row[:columns], here, there)
+        # a key may have several rows: empty places have nothing but their time and id
+        here, there = (sorted(rows.get(name, []), key=_name) for rows in (mine, other))
+        for one, another in zip_longest(here, there):
+            if one is None or another is None or _name(one) != _name(another):
+                yield Difference(table, (one or another or [])[:columns], one, another)
+
+
+def _by_key(rows: list[list[Any]], columns: int) -> dict[bytes, list[list[Any]]]:
+    out: dict[bytes, list[list[Any]]] = {}
+    for row in rows:
+        out.setdefault(_name(row[:columns]), []).append(row)
+    return out
 
 
 def _name(row: list[Any]) -> bytes:

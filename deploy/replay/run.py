@@ -107,6 +107,7 @@ class Runner:
                 start_new_session=True,  # Ctrl-C reaches us, who tell them
             )
             self._children[partition] = child
+            self._say(partition, "stop" if self.stopping else f"rate {self._share()}")  # it may have changed meanwhile
             try:
                 assert child.stderr is not None
                 errors, _ = await asyncio.gather(child.stderr.read(), self._hear(partition, child))

@@ -42,7 +42,7 @@ class Stored(msgspec.Struct):
 
 def new(settings: Settings, name: str) -> Settings:
     """Settings of a new generation: those in force, with a name and a topic of rows of its own."""
-    return overlaid(settings, {"FIELD_GENERATION": name, "FIELD_CHANGES_TOPIC": f"{settings.changes_topic}.{name}"})
+    return overlaid(settings, {"FIELD_GENERATION": name, "FIELD_CHANGES_TOPIC": f"field-{name}-changes"})
 
 
 async def begin(settings: Settings, name: str, span: Span) -> Replay:

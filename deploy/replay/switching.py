@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from deploy import bringup, context, generations, positions, processes
 from deploy.generations import Generation
 from deploy.replay.compare import Verdict
+from deploy.replay.locks import locked
 from projections.hot import Names
 from projections.queries import query
 from streams import topics
@@ -33,13 +34,13 @@ class NotEqual(FieldError):
 def store(settings: Settings, name: str, verdict: Verdict) -> Path:
     """Keep a verdict with its generation, and as a report in the home; returns the report's path."""
     brief = msgspec.structs.replace(verdict, differences=verdict.differences[:20])
-    with generations.connected(settings) as connection:
-        connection.execute(
-            query("generation_verdict"), {"generation": name, "verdict": msgspec.json.encode(brief).decode()}
-        )
     path = Path(settings.home) / "reports" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
+    with generations.connected(settings) as connection:
+        row = {"generation": name, "verdict": msgspec.json.encode(brief).decode()}
+        if not connection.execute(query("generation_verdict"), row).rowcount:
+            raise InputError(f"{name} was dropped meanwhile")
     return path
 
 
@@ -91,7 +92,16 @@ async def drop(settings: Settings, name: str) -> list[str]:
     generation = generations.find(settings, name)
     if generation.current:
         raise InputError(f"readers see {name}; switch to another one first")
-    await asyncio.to_thread(_end, settings, name, generations.current(settings))
+    if name == settings.generation and generations.current(settings).name not in context.beside(Path(settings.home)):
+        raise InputError(f"{name} is what the processes of this home write; start others with FIELD_GENERATION first")
+    with locked(generation.over(settings), "all"):  # not while it is being folded
+        generations.stage(settings, name, "dropping")
+        await asyncio.to_thread(_end, settings, name, generations.current(settings))
+        return await _delete(settings, generation)
+
+
+async def _delete(settings: Settings, generation: Generation) -> list[str]:
+    name = generation.name
     theirs = generation.over(settings)
     left = []
     try:
@@ -123,7 +133,8 @@ def _check(new: Generation, old: Generation, accept: Path | None) -> None:
         report = msgspec.json.decode(accept.read_bytes(), type=Verdict)
     except (OSError, msgspec.MsgspecError) as error:
         raise InputError(f"{accept} is no report of `field replay verify`: {error}") from None
-    if (report.live, report.replayed, sum(report.counts.values())) != (old.name, new.name, total):
+    known = msgspec.convert(verdict, Verdict, strict=False)
+    if msgspec.structs.replace(report, differences=report.differences[:20]) != known:
         raise InputError(f"{accept} is not the report of the last comparison of {new.name} with {old.name}")
 
 
@@ -144,7 +155,7 @@ def _move(settings: Settings, old: Generation, new: Generation) -> None:
     with generations.connected(settings) as connection:
         moved = connection.execute(query("generation_switch"), {"from": old.name, "to": new.name}).rowcount
     if moved != 1:
-        raise InputError("somebody else has switched meanwhile; `field replay list` shows what readers see")
+        raise InputError("somebody has switched or dropped meanwhile; `field replay list` shows what readers see")
 
 
 def _end(settings: Settings, name: str, seen: Generation) -> None:
@@ -152,8 +163,6 @@ def _end(settings: Settings, name: str, seen: Generation) -> None:
     home = Path(settings.home)
     beside = context.beside(home)
     main = name == settings.generation
-    if main and seen.name not in beside:
-        raise InputError(f"{name} is what the processes of this home write; start others with FIELD_GENERATION first")
     roles = bringup.ROLES if main else [f"{role}@{name}" for role in bringup.ROLES]
     old = [process for process in processes.read_all(home) if process.role in roles]
     if main:
@@ -165,6 +174,9 @@ def _end(settings: Settings, name: str, seen: Generation) -> None:
         until = time.monotonic() + bringup.DOWN_S
         while any(processes.alive(process) for process in old) and time.monotonic() < until:
             time.sleep(0.1)
+    for process in old:
+        if processes.alive(process):  # nobody keeps it, or it does not end
+            processes.end(home, process)
 
 
 def _tell(home: Path) -> bool:

@@ -18,7 +18,7 @@ from deploy import positions
 from deploy.positions import Positions
 from deploy.replay import raw_rows
 from deploy.replay.compare import forward
-from projections.hot import Names
+from projections.hot import Names, bounded
 from streams.changelog import ChangelogFollower, Picture
 from streams.changes import PairRow, SessionRow, load_view, merge
 from streams.errors import PartUnavailable
@@ -158,7 +158,7 @@ async def _redis(settings: Settings, picture: Picture) -> Check:
         return Check("Redis", False, 1, missing=1, examples=["field:current"], note="nobody publishes")
     values, _ = await forward(settings, picture, at(found))
     reading = merge([load_view(value, settings.rules) for value in values], found["at"], settings.rules)
-    wanted = msgspec.json.decode(msgspec.json.encode(reading))
+    wanted = msgspec.json.decode(msgspec.json.encode(bounded(reading, settings.hot_rows)))
     return compared(
         "Redis", {(name,): value for name, value in wanted.items()}, {(name,): found.get(name) for name in wanted}
     )

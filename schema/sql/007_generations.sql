@@ -5,13 +5,14 @@ CREATE TABLE generations (
     settings jsonb NOT NULL DEFAULT '{}',
     fold_version text NOT NULL,
     made timestamptz NOT NULL DEFAULT now(),
-    stage text NOT NULL DEFAULT 'following' CHECK (stage IN ('folding', 'following', 'inspection')),
+    stage text NOT NULL DEFAULT 'following' CHECK (stage IN ('folding', 'following', 'inspection', 'dropping')),
     replay jsonb,
     verdict jsonb
 );
 COMMENT ON COLUMN generations.settings IS 'the settings in which it differs from what its processes find: {"FIELD_...": "..."}';
 COMMENT ON COLUMN generations.stage IS
-    'folding: a replay is under way; following: it follows the log; inspection: a part of the log, never switched to';
+    'folding: a replay is under way; following: it follows the log; inspection: a part of the log, never switched to; '
+    'dropping: a drop has begun';
 COMMENT ON COLUMN generations.replay IS 'what the replay folds, and how far it is';
 COMMENT ON COLUMN generations.verdict IS 'the last comparison with the generation that was current';
 

@@ -224,10 +224,13 @@ UPDATE generations SET stage = %(stage)s WHERE name = %(generation)s
 UPDATE generations SET verdict = %(verdict)s::jsonb WHERE name = %(generation)s
 
 -- name: generation_switch
--- The one row that all readers follow; nothing happens when somebody else has switched meanwhile.
+-- The one row that all readers follow; nothing happens when somebody else has switched, or drops it, meanwhile.
 UPDATE current_generation
 SET previous = name, name = %(to)s, since = now()
-WHERE name = %(from)s
+WHERE name = %(from)s AND EXISTS (SELECT FROM generations WHERE name = %(to)s AND stage = 'following')
+
+-- name: generation_lock
+SELECT name FROM current_generation FOR UPDATE
 
 -- name: generation_drop_states
 DELETE FROM consciousness_states_all WHERE generation = %(generation)s

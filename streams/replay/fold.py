@@ -20,7 +20,7 @@ from streams import topics
 from streams.assignment import Partition, load_partition
 from streams.changelog import kept_records
 from streams.changes import decode
-from streams.errors import DeliveryError, PartUnavailable
+from streams.errors import DeliveryError, HistoryError, PartUnavailable
 from streams.events import OPTS, Event
 from streams.fold.as_of import Acceptance
 from streams.fold.partition import Checkpoint
@@ -126,6 +126,11 @@ class ReplayFold:
             if time.monotonic() - checkpointed >= self._settings.checkpoint_ms / 1_000:
                 await self._checkpoint(part)
                 checkpointed = time.monotonic()
+        if part.fold.position + 1 != end:
+            raise HistoryError(
+                f"the history ended at offset {part.fold.position}, {end - 1} was to be folded",
+                topic=self._settings.events_topic, partition=self._partition, offset=part.fold.position,
+            )  # fmt: skip
         return True
 
     async def _checkpoint(self, part: Partition) -> None:
