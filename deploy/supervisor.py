@@ -19,9 +19,8 @@ from deploy.processes import Process
 
 ADVICE: Final = {
     2: "a setting or an input is wrong: mend it and start again",
-    3: "too many of the recent records are bad; topic field.rejected has them with their reasons (README.md, "
-    '"Read", shows how to look into it): mend the publisher, then `field up`; or let them pass with '
-    "`FIELD_FLOOD_SHARE=2 field up`",
+    3: "too many of the recent records are bad; `field rejected list` shows them with their reasons: mend the "
+    "publisher, then `field up`; or let them pass with `FIELD_FLOOD_SHARE=2 field up`",
     4: "the state was written by another version of the fold: `field replay run` rebuilds it in a new generation, "
     "beside the old one",
     8: "the projection cannot go on from where it is: the last line of its log says why and what to do",

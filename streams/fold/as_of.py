@@ -29,6 +29,7 @@ class Acceptance:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._keys: dict[str, Key] = {}
+        self._unshed = 0
 
     def accepts(self, event: Event) -> bool:
         """Whether the fold takes this event (not OPT_*) when it comes now: neither late nor a duplicate."""
@@ -39,6 +40,11 @@ class Acceptance:
             return False
         if len(key.tail) > key.threshold:
             key.shed(key.watermark - self._rules.lateness_ms)
+        self._unshed += 1
+        if self._unshed >= SETTLE_EVENTS:  # also of the keys that are too quiet to reach their threshold
+            self._unshed = 0
+            for one in self._keys.values():
+                one.shed(one.watermark - self._rules.lateness_ms)
         return True
 
 

@@ -13,11 +13,14 @@ import msgspec
 import pytest
 
 from deploy.replay import compare, planning, tiers
+from deploy.replay import run as run_module
 from deploy.replay.locks import locked
-from deploy.replay.run import SILENT_S, Brake
+from deploy.replay.run import SILENT_S, Brake, Runner
 from deploy.replay.switching import NotEqual
 from streams.errors import FieldError, InputError
+from streams.fold import as_of
 from streams.fold.partition import PartitionFold, fold_all, restore
+from streams.fold.rules import Rules
 from streams.replay.pace import TURN_S, Pace
 from streams.replay.span import Span, moment, position, span
 from streams.settings import Settings
@@ -159,6 +162,52 @@ def test_every_row_that_differs_is_named_with_both_values() -> None:
     ]  # fmt: skip
     assert verdict.digests["live"] != verdict.digests["g2"]
     assert compare.judge({"live": "", "g2": ""}, {"live": live, "g2": live}, {}).equal
+
+
+def test_rows_of_one_name_are_all_compared() -> None:
+    def place(key: str, intensity: int) -> list[Any]:
+        return [1, "id", "ana", key, "BLOOM", intensity, None, None, None, {}]
+
+    gone = [1, "id", "", "", "", 0, None, None, None, {}]
+    for live, replayed in (
+        ([place("hall", 1), place("den", 5)], [place("hall", 9), place("den", 5)]),
+        ([gone] * 2, [gone]),
+    ):
+        states = {name: {"particles": rows, **empty("particles")} for name, rows in (("live", live), ("g2", replayed))}
+        verdict = compare.judge({"live": "", "g2": ""}, states, {})
+        assert (verdict.equal, verdict.counts["particles"]) == (False, 1)
+
+
+@pytest.mark.parametrize("what", ["stop", "rate 0"])
+async def test_a_child_hears_what_was_said_while_it_was_started(
+    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard"
+    code = f"import sys; open({str(heard)!r}, 'w').write(sys.stdin.readline().strip()); sys.exit(75)"
+    monkeypatch.setattr(run_module, "field_command", lambda *words: [sys.executable, "-c", code, *words])
+    start = asyncio.create_subprocess_exec
+    runner = Runner(Settings(home=str(tmp_path)), Span(), {0: 1}, 1, None)
+
+    async def slowly(*words: Any, **options: Any) -> Any:
+        child = await start(*words, **options)
+        if what == "stop":
+            runner.stop()
+        else:
+            runner.hold(True)
+        return child
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    assert not await runner.run()
+    assert heard.read_text() == what
+
+
+def test_what_only_judges_holds_no_more_than_l_of_quiet_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(as_of, "SETTLE_EVENTS", 100)
+    acceptance = as_of.Acceptance(Rules())
+    for minute in range(60):
+        for device in range(20):
+            assert acceptance.accepts(say(f"device-{device}", "ENTER", minute * 60, room=f"room-{device}"))
+    assert sum(len(key.tail) for key in acceptance._keys.values()) <= 20 * 6
 
 
 def empty(besides: str) -> dict[str, list[Any]]:
