@@ -112,13 +112,22 @@ def register(commands: Any) -> None:
     retry.set_defaults(handler=run_retry)
 
 
+def _settings() -> Settings:
+    settings = context.load()
+    if settings.parts == "embedded":
+        raise InputError(
+            "the dead letters of the embedded field are in table `rejected` of its file (deploy/README.md)"
+        )
+    return generations.followed(settings)
+
+
 def run_list(args: argparse.Namespace) -> int:
     since = 0 if args.since is None else moment(args.since, "--since")
     if args.limit < 0:
         raise InputError("--limit must be 0 or more letters")
     found = [
         letter
-        for letter in asyncio.run(read_letters(generations.followed(context.load()), lambda _: False))
+        for letter in asyncio.run(read_letters(_settings(), lambda _: False))
         if letter.rejected >= since
         and args.reason in (None, letter.reason)
         and not (args.waiting and letter.retried)
@@ -138,7 +147,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    settings = generations.followed(context.load())
+    settings = _settings()
     position = _position(args.position, settings)
     letters = asyncio.run(read_letters(settings, lambda letter: letter.position == position))
     letter = _find(letters, position)
@@ -162,7 +171,7 @@ def run_retry(args: argparse.Namespace) -> int:
         raise InputError("say which letters: POSITION..., --reason R or --all (one of them)")
     if args.edit is not None and len(args.positions) != 1:
         raise InputError("--edit mends the letter of one POSITION; --with COMMAND mends several")
-    settings = generations.followed(context.load())
+    settings = _settings()
     positions = {_position(text, settings) for text in args.positions}
     mend = _mender(args)
     done = asyncio.run(_retry(settings, positions, args.reason, mend))

@@ -19,6 +19,7 @@ from deploy.replay import child, compare, planning, runs, switching, tiers
 from deploy.replay.compare import Verdict
 from streams.errors import InputError
 from streams.replay.span import Span, span
+from streams.settings import Settings
 
 INTERRUPTED = 130
 SHOWN = 10
@@ -66,7 +67,7 @@ def register(commands: Any) -> None:
 
 
 def run_plan(args: argparse.Namespace) -> int:
-    found = asyncio.run(planning.plan(runs.new(context.load(), "planned"), _span(args), args.processes))
+    found = asyncio.run(planning.plan(runs.new(_settings(), "planned"), _span(args), args.processes))
     if args.json:
         print_json(found)
     else:
@@ -75,9 +76,11 @@ def run_plan(args: argparse.Namespace) -> int:
 
 
 def run_run(args: argparse.Namespace) -> int:
-    if args.max_rate is not None and args.max_rate <= 0:
+    if args.max_rate is not None and not args.max_rate > 0:
         raise InputError("--max-rate must be more than 0 events a second")
-    settings = context.load()
+    if args.resume and (args.name or not _span(args).whole):
+        raise InputError("--resume goes on with what was begun: without --name, --from, --until, --room and --device")
+    settings = _settings()
     begun = time.monotonic()
     if args.resume:
         replay = runs.resumed(settings, args.resume)
@@ -109,11 +112,16 @@ def run_run(args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    settings = context.load()
+    settings = _settings()
     seen = generations.current(settings)
     named = generations.find(settings, args.name) if args.name else seen
+    if named.stage != "following":
+        raise InputError(f"{named.name} is {named.stage}: only what follows the log can be compared as a whole")
     verdict = None if named.current else _compared(seen.over(settings), named.over(settings))
     checks = asyncio.run(tiers.check(named.over(settings))) if named.current or args.tiers else []
+    if verdict is not None and not all(check.equal for check in checks):
+        verdict.stores = [check.tier for check in checks if not check.equal]
+        switching.store(settings, named.name, verdict)
     if args.json:
         print_json({"verdict": verdict, "tiers": checks})
     else:
@@ -126,20 +134,20 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def run_switch(args: argparse.Namespace) -> int:
-    settings = context.load()
+    settings = _settings()
     before = switching.switch(settings, args.name, args.accept)
     print(f"readers see {args.name}; {before.name} runs on, `field replay undo` goes back to it")
     return 0
 
 
 def run_undo(args: argparse.Namespace) -> int:
-    before, now = switching.undo(context.load())
+    before, now = switching.undo(_settings())
     print(f"readers see {now.name} again; {before.name} runs on")
     return 0
 
 
 def run_list(args: argparse.Namespace) -> int:
-    found = generations.known(context.load())
+    found = generations.known(_settings())
     if args.json:
         print_json(found)
     else:
@@ -149,7 +157,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_drop(args: argparse.Namespace) -> int:
-    left = asyncio.run(switching.drop(context.load(), args.name))
+    left = asyncio.run(switching.drop(_settings(), args.name))
     for line in left:
         print(f"not deleted, {line}", file=sys.stderr)
     print(f"{args.name} is gone")
@@ -159,7 +167,15 @@ def run_drop(args: argparse.Namespace) -> int:
 def run_fold(args: argparse.Namespace) -> int:
     part = msgspec.json.decode(args.span, type=Span, strict=False)
     rate = None if args.rate == "-" else float(args.rate)
-    return child.run(context.load(), args.partition, args.end, part, rate)
+    return child.run(_settings(), args.partition, args.end, part, rate)
+
+
+def _settings() -> Settings:
+    """Of this home; raises InputError where its log is in SQLite, which rebuilds its state by itself."""
+    settings = context.load()
+    if settings.parts == "embedded":
+        raise InputError("the embedded field rebuilds its state by itself, at its start; `field archive` moves its log")
+    return settings
 
 
 def _span(args: argparse.Namespace) -> Span:

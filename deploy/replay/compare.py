@@ -42,7 +42,10 @@ class Difference(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct):
-    """``field replay verify``. Digests by table; ``differences`` are the first ones, ``counts`` all, by table."""
+    """``field replay verify``. Digests by table; ``differences`` are the first ones, ``counts`` all, by table.
+
+    ``stores``: those of the replayed generation that differ from its fold or the log, where they were looked at.
+    """
 
     live: str
     replayed: str
@@ -52,6 +55,7 @@ class Verdict(msgspec.Struct):
     digests: dict[str, dict[str, str]]
     counts: dict[str, int]
     differences: list[Difference]
+    stores: list[str] = []
 
 
 async def compare(live: Settings, replayed: Settings) -> Verdict:

@@ -67,13 +67,16 @@ def switch(settings: Settings, name: str, accept: Path | None) -> Generation:
 
 
 def undo(settings: Settings) -> tuple[Generation, Generation]:
-    """Back to the one before; returns (the one that was seen, the one that is). Raises InputError, PartUnavailable."""
+    """Back to the one before, once; returns (the one that was seen, the one that is).
+
+    Raises InputError, PartUnavailable.
+    """
     found = generations.known(settings)
     now = generations.current(settings)
     before = next((generation for generation in found if generation.previous), None)
     if before is None:
         raise InputError("there is no generation to go back to: nothing was switched, or it was dropped")
-    _move(settings, now, before)
+    _move(settings, now, before, "generation_undo")
     return now, before
 
 
@@ -121,6 +124,8 @@ def _check(new: Generation, old: Generation, accept: Path | None) -> None:
     verdict: dict[str, Any] | None = new.verdict
     if verdict is None or verdict["live"] != old.name:
         raise NotEqual(f"{new.name} was not compared with {old.name} yet: `field replay verify {new.name}`")
+    if verdict.get("stores"):
+        raise NotEqual(f"{', '.join(verdict['stores'])} of {new.name} differ: `field replay verify {new.name} --tiers`")
     if verdict["equal"]:
         return
     total = sum(verdict["counts"].values())
@@ -151,9 +156,9 @@ def _late(settings: Settings, new: Generation, old: Generation) -> list[str]:
     return positions.told(late)
 
 
-def _move(settings: Settings, old: Generation, new: Generation) -> None:
+def _move(settings: Settings, old: Generation, new: Generation, statement: str = "generation_switch") -> None:
     with generations.connected(settings) as connection:
-        moved = connection.execute(query("generation_switch"), {"from": old.name, "to": new.name}).rowcount
+        moved = connection.execute(query(statement), {"from": old.name, "to": new.name}).rowcount
     if moved != 1:
         raise InputError("somebody has switched or dropped meanwhile; `field replay list` shows what readers see")
 

@@ -229,6 +229,12 @@ UPDATE current_generation
 SET previous = name, name = %(to)s, since = now()
 WHERE name = %(from)s AND EXISTS (SELECT FROM generations WHERE name = %(to)s AND stage = 'following')
 
+-- name: generation_undo
+-- Back, and nothing to go back to after that: what was left may have been left for its differences.
+UPDATE current_generation
+SET previous = NULL, name = %(to)s, since = now()
+WHERE name = %(from)s AND EXISTS (SELECT FROM generations WHERE name = %(to)s AND stage = 'following')
+
 -- name: generation_lock
 SELECT name FROM current_generation FOR UPDATE
 

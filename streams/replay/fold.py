@@ -109,6 +109,7 @@ class ReplayFold:
         kept = part.fold.position
         chosen = _Chosen(self._span, self._settings.rules)
         start = max(0 if chosen.judges else kept + 1, self._span.first.get(self._partition, 0))
+        told(kept, 0)
         if max(start, kept + 1) >= end:
             return True
         checkpointed = time.monotonic()

@@ -104,7 +104,10 @@ def check_changed_weight(stack: Stack) -> None:
     assert stack.json("status")["fold_version"] == found["fold_versions"][name]
     after = stack.json("state", "resonance", "--key", "badge-1000")["rows"]
     assert [row["device_id"] for row in after] == [row["device_id"] for row in before]
+    assert stack.json("digest")["tables"]["resonance"] == found["digests"][name]["resonance"]
     stack.field("replay", "undo")
+    assert stack.json("digest")["tables"]["resonance"] == found["digests"][stack.settings.generation]["resonance"]
+    assert "nothing was switched" in stack.field("replay", "undo", code=2)
     assert stack.json("status")["fold_version"] == found["fold_versions"][stack.settings.generation]
     stack.field("replay", "drop", name)
 
