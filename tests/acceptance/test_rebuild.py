@@ -70,8 +70,8 @@ def embedded(stack: Stack, contacts_file: Path, home: Path) -> dict[str, str]:
                 await publisher.publish(event)
             await publisher.flush()
 
-    asyncio.run(publish())
-    with Driver(settings) as driver:
+    with Driver(settings) as driver:  # it makes the file
+        asyncio.run(publish())
         fold_all(driver)
     with Store(settings) as store:
         return digest(state.picture(store).values.values(), settings.rules)

@@ -100,7 +100,7 @@ def test_up_status_restart_down(place: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "flood").write_text("{\n" * 2_000)
     field("publish", str(tmp_path / "flood"))
     until(lambda: exit_code(tmp_path / "home", "worker") == 3, "the worker leaves at the flood")
-    assert "field.rejected" in field("status")
+    assert "field rejected list" in field("status")
     place["FIELD_FLOOD_SHARE"] = "2"
     assert "starting again: worker" in field("up")
     field("wait")
