@@ -19,7 +19,8 @@ from streams.changelog import ChangelogFollower, Picture
 from streams.embedded.store import file_of
 from streams.events import Event
 from streams.history import History, KafkaHistory
-from streams.publish import LogPublisher, Wire
+from streams.packing import Wire
+from streams.publish import LogPublisher
 from streams.settings import Settings
 from streams.simulate import Fleet
 

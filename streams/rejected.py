@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import DeliveryError, PartUnavailable
 from streams.events import Event
-from streams.publish import LINE_BYTES_MAX, Record, pack, pack_line
+from streams.packing import LINE_BYTES_MAX, Record, pack, pack_line
 from streams.settings import Settings
 from streams.topics import RECORD_BYTES_MAX
 from streams.validate import Limits, Rejection, read_record

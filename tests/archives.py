@@ -16,7 +16,8 @@ from streams.events import Event
 from streams.fold.digest import digest
 from streams.fold.partition import PartitionFold
 from streams.history import History
-from streams.publish import LogPublisher, Wire
+from streams.packing import Wire
+from streams.publish import LogPublisher
 from streams.settings import Settings, exports
 from streams.simulate import Fleet, items
 

@@ -17,7 +17,7 @@ from deploy.commands import archive
 from streams import contacts, simulate
 from streams.errors import InputError
 from streams.events import Event
-from streams.publish import WIRES
+from streams.packing import WIRES
 from streams.simulate import Item
 from streams.wire import encode_event
 

@@ -14,7 +14,7 @@ from streams.embedded import log, state
 from streams.embedded.history import SqliteHistory
 from streams.embedded.publisher import SqlitePublisher
 from streams.embedded.store import Store, file_of
-from streams.publish import Wire
+from streams.packing import Wire
 from streams.settings import Settings
 from streams.simulate import Fleet
 

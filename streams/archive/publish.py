@@ -21,7 +21,8 @@ from streams.archive.write import Progress
 from streams.entry import Entry
 from streams.errors import InputError, PartUnavailable
 from streams.events import OPTS, Event
-from streams.publish import FRAME_HEADER, LogPublisher, Record
+from streams.packing import FRAME_HEADER, Record
+from streams.publish import LogPublisher
 from streams.settings import Settings
 from streams.table import partition_of
 from streams.validate import Limits, read_record

@@ -17,7 +17,7 @@ from streams.embedded.store import file_of
 from streams.errors import FloodError
 from streams.events import OPTS, Event
 from streams.flood import Flood
-from streams.publish import Record
+from streams.packing import Record
 from streams.settings import Settings
 from streams.table import partition_of
 from streams.validate import Limits, Rejection, read_record, received_at

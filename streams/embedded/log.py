@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from streams.embedded.store import Store
-from streams.publish import Record
+from streams.packing import Record
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """A reader holds so much at a time, and one record more."""

@@ -1,4 +1,4 @@
-"""The publisher of the embedded log, with the interface of ``publish.LogPublisher``, from any process of this machine.
+"""The publisher of the embedded log, from any process of this machine.
 
 What was taken is appended in one transaction; ``acknowledged`` counts what is stored. At most SET_BYTES_MAX and one
 record wait: whoever publishes waits while they are written.
@@ -13,29 +13,19 @@ from typing import Final
 
 from streams.embedded import log
 from streams.embedded.store import Store
-from streams.errors import InputError
-from streams.events import Event
-from streams.publish import BATCH_EVENTS, LINE_BYTES_MAX, Record, Wire, pack, pack_line
+from streams.packing import Gatherer, Record, Wire
 from streams.settings import Settings
-from streams.validate import Limits
 
 SET_BYTES_MAX: Final = 1024 * 1024
 
 
-class SqlitePublisher:
+class SqlitePublisher(Gatherer):
     """Publishes to the embedded log; an async context manager. Raises what ``Store`` raises, and InputError."""
 
     store = "the embedded log"
 
     def __init__(self, settings: Settings, wire: Wire = "json") -> None:
-        self.settings = settings
-        self.wire = wire
-        self.acknowledged = 0
-        self.invalid = 0
-        self.partitions = settings.partitions
-        self._limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
-        self._lines = 0
-        self._events: list[Event] = []
+        super().__init__(settings, wire)
         self._waiting: list[Record] = []
         self._bytes = 0
         self._store: Store | None = None
@@ -54,22 +44,6 @@ class SqlitePublisher:
         finally:
             self._store.close()
 
-    async def publish(self, event: Event) -> None:
-        """Take one event; it is stored with others soon (``push``) or when a set is full."""
-        self._events.append(event)
-        if len(self._events) >= BATCH_EVENTS[self.wire] * self.partitions:
-            await self._gather()
-
-    async def publish_line(self, line: bytes) -> None:
-        """Take one line as it is: a JSON event, an array, or something that the fold will reject."""
-        self._lines += 1
-        if len(line) > LINE_BYTES_MAX:
-            raise InputError(f"line {self._lines} has {len(line)} bytes, more than a record may have")
-        await self._gather()
-        records, bad = pack_line(line, self._lines, self.partitions, self.wire, self._limits)
-        self.invalid += bad
-        await self._add(records)
-
     async def push(self) -> None:
         """Store all that was taken so far."""
         await self._gather()
@@ -79,11 +53,6 @@ class SqlitePublisher:
         """Store all; returns ``acknowledged``."""
         await self.push()
         return self.acknowledged
-
-    async def _gather(self) -> None:
-        if self._events:
-            events, self._events = self._events, []
-            await self._add(pack(events, self.partitions, self.wire))
 
     async def _add(self, records: Sequence[Record]) -> None:
         for record in records:

@@ -16,7 +16,7 @@ import pytest
 from streams import simulate, topics, wire
 from streams.entry import read_entry
 from streams.events import BLOOM, OPT_OUT, OPTS, Event
-from streams.publish import WIRES, pack, pack_line
+from streams.packing import WIRES, pack, pack_line
 from streams.settings import Settings
 from tests.verifying import SCRIPT
 from tests.workers import Sent, WorkerProcess, folded, found, instance, publish, read_topic

@@ -22,7 +22,7 @@ from streams.events import OPTS, Event
 from streams.fold.digest import digest
 from streams.fold.partition import PartitionFold
 from streams.history import KafkaHistory
-from streams.publish import Record
+from streams.packing import Record
 from streams.replay.fold import ReplayFold
 from streams.replay.pace import Pace
 from streams.replay.span import Span

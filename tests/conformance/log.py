@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from streams.events import OPTS, Event
-from streams.publish import Record, pack, pack_line
+from streams.packing import Record, pack, pack_line
 from streams.simulate import Fleet, Item, items
 from streams.wire import encode_event
 from tests.workers import Sent

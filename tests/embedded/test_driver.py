@@ -16,7 +16,7 @@ from streams.errors import FloodError, StoreError
 from streams.events import Event
 from streams.fold.digest import digest
 from streams.fold.rules import Rules
-from streams.publish import Record
+from streams.packing import Record
 from streams.settings import Settings
 from streams.table import partition_of
 from tests.conformance import log as suite

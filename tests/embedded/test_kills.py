@@ -14,7 +14,7 @@ from streams.embedded import log, state
 from streams.embedded.publisher import SqlitePublisher
 from streams.embedded.store import Store
 from streams.fold.digest import digest
-from streams.publish import Record
+from streams.packing import Record
 from streams.settings import Settings, exports
 from streams.validate import Rejection, read_record
 from tests.conformance import backends

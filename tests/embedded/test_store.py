@@ -16,7 +16,7 @@ from streams.embedded.history import SqliteHistory
 from streams.embedded.publisher import SqlitePublisher
 from streams.embedded.store import Store, file_of
 from streams.errors import FieldError, HistoryError, PartUnavailable, SettingError, StoreError
-from streams.publish import Record
+from streams.packing import Record
 from streams.settings import Settings
 from tests.worlds import say
 

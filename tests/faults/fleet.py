@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from streams import simulate
 from streams.events import Event
-from streams.publish import Record, pack, pack_line
+from streams.packing import Record, pack, pack_line
 from streams.settings import Settings
 from tests.workers import read_topic
 

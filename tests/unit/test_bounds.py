@@ -16,13 +16,14 @@ from deploy import processes, supervisor
 from deploy.supervisor import Supervisor
 from projections import pool
 from projections.follow import FETCH_BYTES, Follower
-from streams import assignment, checkpoint, delivery, envelope, publish, topics, transport
+from streams import assignment, checkpoint, delivery, envelope, packing, publish, topics, transport
 from streams.app import FETCH_BYTES_MAX, make_app
 from streams.changes import PART_ROWS_MAX
 from streams.checkpoint import Checkpointer
 from streams.errors import DeliveryError, InputError
 from streams.fold.partition import PartitionFold
-from streams.publish import LogPublisher, Record
+from streams.packing import Record
+from streams.publish import LogPublisher
 from streams.settings import Settings, known
 from streams.table import partition_of
 from streams.validate import DETAIL_MAX, RECORD_EVENTS_MAX, Rejection, read_record
@@ -110,8 +111,8 @@ async def test_a_publisher_waits_for_the_broker_with_one_set_of_a_partition() ->
 
 
 async def test_a_line_that_no_record_can_hold_is_refused() -> None:
-    with pytest.raises(InputError, match=f"line 1 has {publish.LINE_BYTES_MAX + 1} bytes"):
-        await LogPublisher(Settings()).publish_line(b"x" * (publish.LINE_BYTES_MAX + 1))
+    with pytest.raises(InputError, match=f"line 1 has {packing.LINE_BYTES_MAX + 1} bytes"):
+        await LogPublisher(Settings()).publish_line(b"x" * (packing.LINE_BYTES_MAX + 1))
 
 
 class Consumer:
@@ -184,7 +185,7 @@ def test_the_page_has_the_numbers_of_the_code() -> None:
     text = (Path(__file__).parents[2] / "deploy/README.md").read_text().partition("## Bounds")[2].partition("\n## ")[0]
     counts = (
         transport.SENDS_MAX, delivery.OUTSTANDING_MAX, RECORD_EVENTS_MAX, PART_ROWS_MAX, DETAIL_MAX, pool.SIZE_MAX,
-        transport.REPEATS_MAX, publish.LINE_BYTES_MAX, partition_of.cache_info().maxsize,
+        transport.REPEATS_MAX, packing.LINE_BYTES_MAX, partition_of.cache_info().maxsize,
         envelope.known_id.cache_info().maxsize,
     )  # fmt: skip
     sizes = (topics.RECORD_BYTES_MAX, FETCH_BYTES, FETCH_BYTES_MAX, supervisor.LOG_BYTES_MAX)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streams.events import OPTS, Event
-from streams.publish import BATCH_EVENTS, WIRES, LogPublisher, pack, pack_line
+from streams.packing import BATCH_EVENTS, WIRES, pack, pack_line
+from streams.publish import LogPublisher
 from streams.settings import Settings
 from streams.simulate import Fleet, items
 from streams.table import partition_of
