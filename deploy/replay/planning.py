@@ -10,6 +10,7 @@ import msgspec
 
 from streams.archive.history import open_history
 from streams.entry import Entry
+from streams.errors import InputError
 from streams.fold.partition import PartitionFold
 from streams.history import History
 from streams.replay.span import Span
@@ -57,12 +58,29 @@ async def ends(settings: Settings, span: Span) -> dict[int, tuple[int, int]]:
 
 
 def within(bounds: Mapping[int, tuple[int, int]], span: Span) -> dict[int, tuple[int, int]]:
-    """The part of the bounds that a span names."""
+    """The part of the bounds that a span names; raises InputError where the log has no such part."""
+    _check(bounds, span)
     found = {}
     for partition, (start, end) in sorted(bounds.items()):
         last = min(end, span.last.get(partition, end - 1) + 1)
         found[partition] = min(max(start, span.first.get(partition, 0)), max(last, 0)), max(last, 0)
     return found
+
+
+def _check(bounds: Mapping[int, tuple[int, int]], span: Span) -> None:
+    for partition, offset in (*span.first.items(), *span.last.items()):
+        if partition not in bounds:
+            raise InputError(f"{partition}:{offset}: partitions are 0 to {len(bounds) - 1}")
+        last = bounds[partition][1] - 1
+        if offset > last:
+            raise InputError(f"{partition}:{offset} is beyond the log of the partition: its last record is {last}")
+    for partition, offset in span.first.items():
+        if offset < bounds[partition][0]:
+            raise InputError(f"{partition}:{offset} is not kept any more: its first record is {bounds[partition][0]}")
+        if offset > span.last.get(partition, offset):
+            raise InputError(f"what is to be folded of partition {partition} ends before it begins")
+    if span.since_ms is not None and span.until_ms is not None and span.since_ms > span.until_ms:
+        raise InputError("what is to be folded ends before it begins")
 
 
 async def plan(settings: Settings, span: Span, processes: int) -> Plan:

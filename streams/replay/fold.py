@@ -114,19 +114,20 @@ class ReplayFold:
             return True
         checkpointed = time.monotonic()
         async for entries in self._history.entries(self._partition, start, end):
-            before = self.events
-            for entry in entries:
-                events = chosen.of(entry.events)
-                if entry.offset > kept:
-                    part.fold.fold(entry.offset, events)
-                    self.events += len(events)
-            told(part.fold.position, self.events)
-            await self._pace.spend(self.events - before)
-            if self._pace.stop.is_set():
-                return part.fold.position + 1 >= end
-            if time.monotonic() - checkpointed >= self._settings.checkpoint_ms / 1_000:
-                await self._checkpoint(part)
-                checkpointed = time.monotonic()
+            for some in self._pace.slices(entries):
+                before = self.events
+                for entry in some:
+                    events = chosen.of(entry.events)
+                    if entry.offset > kept:
+                        part.fold.fold(entry.offset, events)
+                        self.events += len(events)
+                told(part.fold.position, self.events)
+                await self._pace.spend(self.events - before)
+                if self._pace.stop.is_set():
+                    return part.fold.position + 1 >= end
+                if time.monotonic() - checkpointed >= self._settings.checkpoint_ms / 1_000:
+                    await self._checkpoint(part)
+                    checkpointed = time.monotonic()
         if part.fold.position + 1 != end:
             raise HistoryError(
                 f"the history ended at offset {part.fold.position}, {end - 1} was to be folded",

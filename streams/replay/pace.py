@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
+
+from streams.entry import Entry
 
 TURN_S: Final = 0.2
 """How soon a changed rate is noticed; also the most that is folded ahead of the rate."""
@@ -20,6 +22,14 @@ class Pace:
         self.stop = asyncio.Event()
         self._clock = clock
         self._due = clock()
+
+    def slices(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+        """The entries in pieces that a turn at the rate allows: of a log of single events, not more than that."""
+        at = 0
+        while at < len(entries):
+            size = len(entries) if self.rate is None else max(1, int(self.rate * TURN_S))
+            yield entries[at : at + size]
+            at += size
 
     async def spend(self, events: int) -> None:
         """Wait until so many events more are allowed."""

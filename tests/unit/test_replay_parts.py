@@ -17,6 +17,7 @@ from deploy.replay import run as run_module
 from deploy.replay.locks import locked
 from deploy.replay.run import SILENT_S, Brake, Runner
 from deploy.replay.switching import NotEqual
+from streams.entry import Entry
 from streams.errors import FieldError, InputError
 from streams.fold import as_of
 from streams.fold.partition import PartitionFold, fold_all, restore
@@ -80,8 +81,25 @@ def test_what_a_span_admits() -> None:
 def test_what_of_the_log_is_folded() -> None:
     bounds = {0: (0, 10), 1: (5, 8), 2: (0, 0)}
     assert planning.within(bounds, Span()) == bounds
-    assert planning.within(bounds, Span(first={0: 4}, last={0: 6, 1: 99})) == {0: (4, 7), 1: (5, 8), 2: (0, 0)}
+    assert planning.within(bounds, Span(first={0: 4}, last={0: 6, 1: 7})) == {0: (4, 7), 1: (5, 8), 2: (0, 0)}
     assert planning.within(bounds, Span(last={0: -1})) == {0: (0, 0), 1: (5, 8), 2: (0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (Span(last={9: 5}), "partitions are 0 to 2"),
+        (Span(first={9: 5}), "partitions are 0 to 2"),
+        (Span(last={0: 10}), "its last record is 9"),
+        (Span(first={0: 10}), "its last record is 9"),
+        (Span(first={1: 3}), "its first record is 5"),
+        (Span(first={0: 6}, last={0: 5}), "ends before it begins"),
+        (Span(since_ms=2, until_ms=1), "ends before it begins"),
+    ],
+)
+def test_a_span_that_the_log_has_not_is_refused(part: Span, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        planning.within({0: (0, 10), 1: (5, 8), 2: (0, 0)}, part)
 
 
 async def test_a_pace_of_none_only_lets_others_run() -> None:
@@ -95,6 +113,18 @@ async def test_a_pace_holds_until_it_is_told_otherwise() -> None:
     assert not held.done()
     pace.rate = None
     await asyncio.wait_for(held, 10)
+
+
+def test_a_chunk_is_taken_in_turns_at_a_rate() -> None:
+    entries = [Entry(offset, 0, [], []) for offset in range(25)]
+    assert [len(some) for some in Pace().slices(entries)] == [25]
+    assert [len(some) for some in Pace(50).slices(entries)] == [10, 10, 5]
+    pace = Pace(1)
+    taken = pace.slices(entries)
+    assert len(next(taken)) == 1
+    pace.rate = None  # told meanwhile
+    assert [entry.offset for entry in next(taken)] == list(range(1, 25))
+    assert not list(taken)
 
 
 async def test_a_stop_ends_the_wait() -> None:
