@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import deploy
@@ -21,6 +21,7 @@ from streams.settings import Settings, exports, known, read
 
 ENV_FILE: Final = "env.json"
 BESIDE_FILE: Final = "generations.json"
+SEEN_FILE: Final = "seen.json"
 MAIN: Final = ""
 """Stands in it for the processes of the settings themselves, once the generation they began with was dropped."""
 METRICS_PORTS: Final = tuple(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER"))
@@ -43,12 +44,7 @@ def home_of(environ: Mapping[str, str]) -> Path:
 
 def remembered(home: Path) -> dict[str, str]:
     """What the last ``field up`` or ``field run`` of this home chose; empty when there was none."""
-    try:
-        found = json.loads((home / ENV_FILE).read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise SettingError("FIELD_HOME", f"{home / ENV_FILE} cannot be read ({error}); remove it") from None
+    found = _read(home / ENV_FILE)
     names = known()
     return {name: str(value) for name, value in found.items() if name in names}
 
@@ -83,6 +79,15 @@ def remember(home: Path, chosen: Mapping[str, str]) -> None:
     _write(home / ENV_FILE, dict(chosen))
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingError("FIELD_HOME", f"{path} cannot be read ({error}); remove it") from None
+
+
 def _write(target: Path, content: Mapping[str, object]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(target.name + ".new")
@@ -92,19 +97,24 @@ def _write(target: Path, content: Mapping[str, object]) -> None:
 
 
 def forget(home: Path) -> None:
-    for name in (ENV_FILE, BESIDE_FILE):
+    for name in (ENV_FILE, BESIDE_FILE, SEEN_FILE):
         (home / name).unlink(missing_ok=True)
 
 
 def beside(home: Path) -> dict[str, dict[str, str]]:
     """The generations whose processes run here beside the one of the settings: what each has other settings for."""
-    try:
-        found = json.loads((home / BESIDE_FILE).read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise SettingError("FIELD_HOME", f"{home / BESIDE_FILE} cannot be read ({error}); remove it") from None
-    return {str(name): dict(over) for name, over in found.items()}
+    return {str(name): dict(over) for name, over in _read(home / BESIDE_FILE).items()}
+
+
+def seen(home: Path) -> dict[str, str]:
+    """The settings of the generation that readers saw when PostgreSQL last answered a command of this home."""
+    return {str(name): str(value) for name, value in _read(home / SEEN_FILE).items()}
+
+
+def keep_seen(home: Path, over: Mapping[str, str]) -> None:
+    """Write ``seen.json`` where it says something else, and where there is a home."""
+    if home.is_dir() and seen(home) != dict(over):
+        _write(home / SEEN_FILE, dict(over))
 
 
 def keep_beside(home: Path, generations: Mapping[str, Mapping[str, str]]) -> None:

@@ -1,18 +1,20 @@
 """The generations of the state that a database knows, and which one readers see.
 
 Every command that reads follows the one row that ``field replay switch`` changes; processes write the generation that
-their settings name. Where PostgreSQL does not answer or has no schema yet, readers take that one too.
+their settings name. Where PostgreSQL has not answered this home yet, readers take that one too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
+from deploy import context
 from projections.queries import query
 from streams.errors import InputError, PartUnavailable
 from streams.settings import Settings, overlaid
@@ -34,9 +36,14 @@ class Generation(msgspec.Struct):
     current: bool
     previous: bool
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The settings that make it what it is, by name."""
+        return {**self.settings, "FIELD_GENERATION": self.name}
+
     def over(self, settings: Settings) -> Settings:
         """The settings that its processes have."""
-        return overlaid(settings, {**self.settings, "FIELD_GENERATION": self.name})
+        return overlaid(settings, self.identity)
 
 
 @contextmanager
@@ -76,9 +83,11 @@ def current(settings: Settings) -> Generation:
 
 
 def followed(settings: Settings, name: str | None = None) -> Settings:
-    """The settings of a reader: those of generation ``name``, else of the current one, else as they are.
+    """The settings of a reader or publisher: those of generation ``name``, else of the current one.
 
-    Raises InputError for a name that is not known; an embedded field has one generation.
+    While PostgreSQL does not answer that is the one that was current when this home last heard from it: after a topic
+    has grown, devices must not go back to the old one. Raises InputError for a name that is not known; an embedded
+    field has one generation.
     """
     if settings.parts == "embedded":
         if name not in (None, settings.generation):
@@ -86,10 +95,13 @@ def followed(settings: Settings, name: str | None = None) -> Settings:
         return settings
     if name is not None:
         return find(settings, name).over(settings)
+    home = Path(settings.home)
     try:
-        return current(settings).over(settings)
+        over = current(settings).identity
+        context.keep_seen(home, over)
     except PartUnavailable:
-        return settings
+        over = context.seen(home)
+    return overlaid(settings, over)
 
 
 def stage(settings: Settings, name: str, now: str) -> None:

@@ -1,4 +1,4 @@
-"""The named statements of ``schema/sql/queries.sql``."""
+"""The named statements of ``schema/sql/queries.sql`` and ``checks.sql``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from importlib import resources
 from typing import LiteralString
 
 _MARK = "-- name: "
+_FILES = ("queries.sql", "checks.sql")
 
 
 @cache
 def _all() -> dict[str, str]:
-    text = resources.files("schema").joinpath("sql", "queries.sql").read_text(encoding="utf-8")
+    folder = resources.files("schema").joinpath("sql")
+    text = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in _FILES)
     found = {}
     for part in text.split(_MARK)[1:]:
         name, _, sql = part.partition("\n")

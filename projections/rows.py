@@ -42,7 +42,7 @@ def raw_row(
         event.user_id,
         event.room_id,
         event.type,
-        b"\x01" + _data(event),
+        b"\x01" + _json.encode(data_of(event)),
         None if event.x is None else _point(1, _EWKB_POINT, _SRID, event.x, event.y),
         event.z,
         event.intensity / MILLION,
@@ -65,11 +65,12 @@ def resonance(event: Event, weights: Mapping[str, int]) -> float | None:
     return None
 
 
-def _data(event: Event) -> bytes:
-    """``data`` as JSON, defaults written out (the column is read without our classes), absent fields left out."""
+def data_of(event: Event) -> dict[str, Any]:
+    """``data`` as the column has it: defaults written out (it is read without our classes), absent fields left out."""
     data = event.data
-    plain = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not None}
-    return _json.encode(plain)
+    found = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not None}
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return plain
 
 
 def _microseconds(ms: int) -> int:

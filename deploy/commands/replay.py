@@ -15,7 +15,7 @@ import msgspec
 from deploy import context, generations
 from deploy.commands.output import print_json
 from deploy.generations import Generation
-from deploy.replay import child, compare, planning, runs, switching, tiers
+from deploy.replay import checks, child, compare, planning, runs, switching, tiers
 from deploy.replay.compare import Verdict
 from streams.errors import InputError
 from streams.replay.span import Span, span
@@ -118,18 +118,20 @@ def run_verify(args: argparse.Namespace) -> int:
     if named.stage != "following":
         raise InputError(f"{named.name} is {named.stage}: only what follows the log can be compared as a whole")
     verdict = None if named.current else _compared(seen.over(settings), named.over(settings))
-    checks = asyncio.run(tiers.check(named.over(settings))) if named.current or args.tiers else []
-    if verdict is not None and not all(check.equal for check in checks):
-        verdict.stores = [check.tier for check in checks if not check.equal]
+    found = []
+    if named.current or args.tiers:
+        found = asyncio.run(tiers.check(named.over(settings), None if named.current else seen.over(settings)))
+    if verdict is not None and not all(check.equal for check in found):
+        verdict.stores = [check.tier for check in found if not check.equal]
         switching.store(settings, named.name, verdict)
     if args.json:
-        print_json({"verdict": verdict, "tiers": checks})
+        print_json({"verdict": verdict, "tiers": found})
     else:
         if verdict is not None:
             _tell(verdict)
-        for line in tiers.lines(checks):
-            print(line)
-    equal = (verdict is None or verdict.equal) and all(check.equal for check in checks)
+        for check in found:
+            print(checks.line(check))
+    equal = (verdict is None or verdict.equal) and all(check.equal for check in found)
     return 0 if equal else switching.NotEqual.exit_code
 
 

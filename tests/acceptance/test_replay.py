@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
+from redis import Redis
 
+from deploy.replay.switching import NotEqual
+from projections.hot import Names
 from streams.settings import Settings
 from tests.acceptance.stack import Stack, until
 
@@ -79,3 +84,43 @@ def same(stack: Stack, *generations: str) -> bool:
 def rows(stack: Stack, sql: str) -> list[Any]:
     with psycopg.connect(stack.settings.database_url) as connection:
         return connection.execute(sql).fetchall()
+
+
+SPOILED = {
+    "room64_sessions": "UPDATE room64_sessions_all SET devices = devices + 1 WHERE generation = '{name}' AND NOT final",
+    "entanglements": "DELETE FROM entanglements_all WHERE generation = '{name}'",
+    "consciousness_states": "UPDATE consciousness_states_all SET state = jsonb_set(state, '{{rooms_open}}', '99')"
+    " WHERE generation = '{name}' AND node_id = 'field'",
+    "consciousness_events": "UPDATE consciousness_events SET data = '{{}}' WHERE type = 'BREATH'",
+    "opt-outs and collective": "UPDATE consciousness_events SET collective = NOT collective"
+    " WHERE device_id IN (SELECT device_id FROM opt_toggles)",
+}
+"""What is changed in a store by hand, by the check that must see it."""
+
+
+def test_every_store_that_differs_is_named_and_nobody_switches_to_it(stack: Stack) -> None:
+    name = f"{stack.settings.generation}-spoiled"
+    stack.field("replay", "run", "--name", name)
+    stack.field("wait", "--generation", name)
+    assert stack.field("replay", "verify", name, "--tiers")
+    for role in (f"projector@{name}", f"publisher@{name}", "projector"):  # who would write it anew
+        process = stack.process(role)
+        assert process is not None
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        with Redis(port=stack.settings.redis_port) as redis:
+            redis.hset(Names.of(name).entanglements, "nobody|else", "{}")
+            redis.set(Names.of(name).current, redis.get(Names.of(name).current) or b"{}", ex=300)
+        for statement in SPOILED.values():
+            with psycopg.connect(stack.settings.database_url) as connection:
+                connection.execute(statement.format(name=name).encode())
+        found = stack.json("replay", "verify", name, "--tiers", code=NotEqual.exit_code)
+        assert found["verdict"]["equal"], "the fold is as it was"
+        assert {check["tier"] for check in found["tiers"] if not check["equal"]} >= {*SPOILED, "Redis, entanglements"}
+        said = stack.field("replay", "switch", name, code=NotEqual.exit_code)
+        assert "entanglements" in said
+    finally:
+        for role in (f"projector@{name}", f"publisher@{name}", "projector"):
+            process = stack.process(role)
+            assert process is not None
+            os.kill(process.pid, signal.SIGCONT)

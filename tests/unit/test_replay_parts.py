@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from deploy.replay import compare, planning, tiers
+from deploy.replay import checks, compare, planning
 from deploy.replay import run as run_module
 from deploy.replay.locks import locked
 from deploy.replay.run import SILENT_S, Brake, Runner
@@ -257,7 +257,7 @@ def empty(besides: str) -> dict[str, list[Any]]:
 )
 def test_stores_are_compared_by_row(change: Callable[[Any], Any], seen: tuple[int, int, int]) -> None:
     rows = {("a",): [1, {"x": [0.25, None]}], ("b",): [2, 0.5]}
-    found = tiers.compared("a store", rows, change(rows))
+    found = checks.compared("a store", rows, change(rows))
     assert (found.missing, found.extra, found.unequal) == seen
     assert found.equal == (seen == (0, 0, 0))
 
