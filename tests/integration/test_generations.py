@@ -135,7 +135,8 @@ def test_dropped_is_every_row_of_it_and_no_row_of_another(live: Settings) -> Non
     beside(live, "next")
     with psycopg.connect(live.database_url) as connection:
         having = connection.execute(
-            "SELECT DISTINCT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_name)"
+            "SELECT DISTINCT table_name FROM information_schema.columns JOIN information_schema.tables"
+            " USING (table_name)"
             " WHERE column_name = 'generation' AND table_type = 'BASE TABLE' AND tables.table_schema = 'public'"
         ).fetchall()
         assert {name for (name,) in having} == set(ROWS)
