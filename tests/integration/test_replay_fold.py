@@ -54,13 +54,15 @@ def again(log: Settings, name: str = "again") -> Settings:
     return other
 
 
-def replay(settings: Settings, end: int | None = None, span: Span | None = None) -> ReplayFold:
-    """Folded up to before ``end``; none: all of it."""
+def replay(
+    settings: Settings, end: int | None = None, span: Span | None = None, rate: float | None = None
+) -> ReplayFold:
+    """Folded up to before ``end``, none: all of it; at a rate it makes a checkpoint each fifth of a second."""
 
     async def run() -> ReplayFold:
         async with KafkaHistory(settings) as source:
             whole = (await source.bounds())[0][1]
-            fold = ReplayFold(settings, 0, source, span or Span(), Pace())
+            fold = ReplayFold(settings, 0, source, span or Span(), Pace(rate))
             assert await fold.run(whole if end is None else end, lambda position, events: None)
             return fold
 
@@ -144,9 +146,11 @@ def test_rows_that_a_killed_one_has_shown_are_shown_anew(log: Settings, monkeypa
     shown = max(row.position for row in rows(settings))
     assert shown > 99
     before = len(list(rows(settings)))
-    replay(settings)
+    replay(settings, rate=250)
     later = [row for row in list(rows(settings))[before:] if isinstance(row, Changes)]
+    assert len({row.position for row in later if row.position < shown}) >= 3
     assert all(row.full for row in later if row.position < shown)
+    assert not all(row.full for row in later)
     assert digest(picture(settings)) == asyncio.run(expected(log))
 
 
