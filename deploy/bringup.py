@@ -218,6 +218,6 @@ def clean(environ: Mapping[str, str], say: Say) -> None:
     if parts.choose(settings)[0] == "none":
         say("Kafka, PostgreSQL and Redis are not run from here: topics, database and keys stay")
     parts.clean(settings)
-    for name in ("run", "logs", "faust", FOLDER):
+    for name in ("run", "logs", "faust", "reports", FOLDER):
         shutil.rmtree(home / name, ignore_errors=True)
     context.forget(home)

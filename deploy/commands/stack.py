@@ -41,6 +41,7 @@ def run_up(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     running = bringup.supervisor_of(home)
     if running is not None:
+        backend.of(context.load()).prepare(_say)  # parts that are down
         bringup.revive(running, os.environ, _say)
         asyncio.run(_ready(context.load(), lambda: processes.alive(running)))
         print(f"it is up already (supervisor pid {running.pid})")

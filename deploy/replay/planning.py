@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from streams.archive.history import open_history
-from streams.entry import Entry
 from streams.errors import InputError
 from streams.fold.partition import PartitionFold
 from streams.history import History
@@ -17,8 +16,10 @@ from streams.replay.span import Span
 from streams.settings import Settings
 from streams.wire import encode_event
 
-SAMPLE_RECORDS: Final = 5_000
-"""Of each partition, from the middle of what is to be folded: enough to be past the fold's first, dearer moments."""
+SAMPLE_EVENTS: Final = 5_000
+"""Of each partition: enough to be past the fold's first, dearer moments."""
+START_S: Final = 2.0
+"""A process with its imports, its connections and its last checkpoint, for each partition that one takes."""
 
 
 class PartitionPlan(msgspec.Struct):
@@ -83,44 +84,64 @@ def _check(bounds: Mapping[int, tuple[int, int]], span: Span) -> None:
         raise InputError("what is to be folded ends before it begins")
 
 
+class _Sample(NamedTuple):
+    """Of one partition: records read and events folded, their bytes as JSON, bytes of state and rows, seconds."""
+
+    records: int
+    events: int
+    json_bytes: int
+    kept_bytes: int
+    rows_bytes: int
+    seconds: float
+
+
 async def plan(settings: Settings, span: Span, processes: int) -> Plan:
-    """Reads a sample of each partition and folds it in memory. Raises PartUnavailable, HistoryError."""
-    parts, spent_s, sampled, kept, rows = [], 0.0, 0, 0, 0
+    """Reads a sample of each partition and folds it in memory. Raises PartUnavailable, HistoryError, InputError."""
+    samples: list[_Sample] = []
+    parts: list[PartitionPlan] = []
     async with open_history(settings) as history:
         for partition, (start, end) in within(await history.bounds(), span).items():
-            began = time.perf_counter()
-            entries = await _sample(history, partition, start, end)
-            fold = PartitionFold(partition, settings.shards, settings.rules)
-            events = [event for entry in entries for event in entry.events if span.admits(event)]
-            for entry in entries:
-                fold.fold(entry.offset, [event for event in entry.events if span.admits(event)])
-            checkpoint = fold.checkpoint("0-00000000")
-            spent_s += time.perf_counter() - began
-            size = sum(len(encode_event(event)) for event in events)
-            kept += sum(len(value) for _, value in checkpoint.records)
-            rows += sum(len(value) for _, value in checkpoint.changes)
-            sampled += len(events)
-            each = (end - start) / len(entries) if entries else 0.0
+            found = await _sample(history, settings, span, partition, start, end)
+            each = (end - start) / found.records if found.records else 0.0
+            samples.append(found)
             parts.append(PartitionPlan(
-                partition, start, end - 1, end - start, round(len(events) * each), round(size * each)
+                partition, start, end - 1, end - start, round(found.events * each), round(found.json_bytes * each)
             ))  # fmt: skip
-    total = sum(part.events for part in parts)
-    rate = sampled / spent_s if sampled else 0.0
+    records, events = sum(part.records for part in parts), sum(part.events for part in parts)
+    read, folded = sum(one.records for one in samples), sum(one.events for one in samples)
+    spent_s = sum(one.seconds for one in samples)
     processes = max(1, min(processes, len(parts)))
-    scale = total / sampled if sampled else 0.0
+    # every record is read, whether or not its events are folded; one process after the other takes a partition
+    seconds = (spent_s * records / read if read else 0.0) / processes + START_S * -(-len(parts) // processes)
+    rows = round(sum(one.rows_bytes for one in samples) * (events / folded if folded else 0.0))
     # a shard's records are written at every checkpoint and compacted to one; rows grow with what happens
-    written = {"changelog": kept * 2, "changes": round(rows * scale), "database": round(rows * scale)}
+    written = {"changelog": 2 * sum(one.kept_bytes for one in samples), "changes": rows, "database": rows}
     return Plan(
-        settings.generation, settings.rules.version, settings.events_topic, span, span.whole, parts,
-        sum(part.records for part in parts), total, sum(part.bytes for part in parts),
-        rate, processes, total / rate / processes if rate else 0.0, written, sum(written.values()),
+        settings.generation, settings.rules.version, settings.events_topic, span, span.whole, parts, records, events,
+        sum(part.bytes for part in parts), folded / spent_s if spent_s else 0.0, processes, seconds, written,
+        sum(written.values()),
     )  # fmt: skip
 
 
-async def _sample(history: History, partition: int, start: int, end: int) -> list[Entry]:
-    count = min(SAMPLE_RECORDS, end - start)
-    middle = start + (end - start - count) // 2
-    return [entry async for chunk in history.entries(partition, middle, middle + count) for entry in chunk]
+async def _sample(history: History, settings: Settings, span: Span, partition: int, start: int, end: int) -> _Sample:
+    """From the middle of what is to be folded, SAMPLE_EVENTS at least where there are so many."""
+    began = time.perf_counter()
+    fold = PartitionFold(partition, settings.shards, settings.rules)
+    records, seen, folded, size = 0, 0, 0, 0
+    middle = start + max(0, (end - start - SAMPLE_EVENTS) // 2)
+    async for entries in history.entries(partition, middle, end):
+        for entry in entries:
+            events = [event for event in entry.events if span.admits(event)]
+            fold.fold(entry.offset, events)
+            folded += len(events)
+            seen += len(entry.events)
+            size += sum(len(encode_event(event)) for event in events)
+        records += len(entries)
+        if max(records, seen) >= SAMPLE_EVENTS:
+            break
+    checkpoint = fold.checkpoint("0-00000000")
+    kept, rows = (sum(len(value) for _, value in some) for some in (checkpoint.records, checkpoint.changes))
+    return _Sample(records, folded, size, kept, rows, time.perf_counter() - began)
 
 
 def lines(found: Plan) -> Iterator[str]:

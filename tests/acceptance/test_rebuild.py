@@ -30,7 +30,7 @@ from tests.acceptance.test_contacts import digest_in_memory
 from tests.conformance.backends import fold_all
 
 DIFFERENT, PAUSED = 13, 130
-SLOWLY_S = 20
+SLOWLY_S = 30
 """Long enough to pause and to kill a replay before its end."""
 
 
@@ -113,7 +113,7 @@ def check_changed_weight(stack: Stack) -> None:
 
 
 def check_paused_and_killed(stack: Stack, once: dict[str, str]) -> None:
-    """Ctrl-C pauses it, kill -9 of all its processes stops it; each time it goes on, and ends with the same digest."""
+    """Ctrl-C pauses it, kill -9 of it or of all its processes stops it; each time it goes on, to the same digest."""
     name = f"{stack.settings.generation}-paused"
     whole = sum(end + 1 for end in stack.json("status")["end"].values())
     slowly = ("--max-rate", str(whole / SLOWLY_S))
@@ -126,6 +126,11 @@ def check_paused_and_killed(stack: Stack, once: dict[str, str]) -> None:
     at = kept(stack, name)
     running = stack.start("replay", "run", "--resume", name, *slowly)
     until(lambda: kept(stack, name) > at, "it goes on")
+    running.kill()  # alone: its processes make a last checkpoint, and whoever resumes waits for them
+    running.wait()
+    at = kept(stack, name)
+    running = stack.start("replay", "run", "--resume", name, *slowly)
+    until(lambda: kept(stack, name) > at, "it goes on after those")
     kill_with_children(running)
     assert kept(stack, name) < whole, "it was killed when all was done"
     said = stack.field("replay", "run", "--resume", name)
