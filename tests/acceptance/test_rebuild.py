@@ -42,6 +42,7 @@ def stack(make_settings: Callable[..., Settings], contacts_file: Path) -> Iterat
         yield one
 
 
+@pytest.mark.timeout(600)  # many rebuilds one after the other
 def test_every_way_to_rebuild_gives_one_digest(stack: Stack, contacts_file: Path, tmp_path: Path) -> None:
     once = digest_in_memory(stack.settings, contacts_file)
     assert stack.json("digest")["tables"] == once
@@ -130,7 +131,7 @@ def check_paused_and_killed(stack: Stack, once: dict[str, str]) -> None:
     running.wait()
     at = kept(stack, name)
     running = stack.start("replay", "run", "--resume", name, *slowly)
-    until(lambda: kept(stack, name) > at, "it goes on after those")
+    until(lambda: kept(stack, name) > at and bool(children(running)), "it goes on after those")
     kill_with_children(running)
     assert kept(stack, name) < whole, "it was killed when all was done"
     said = stack.field("replay", "run", "--resume", name)
@@ -164,14 +165,17 @@ def kept(stack: Stack, name: str) -> int:
 
 
 def kill_with_children(process: subprocess.Popen[str]) -> None:
-    children = [
+    for pid in (process.pid, *children(process)):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """Processes of the replay that fold right now."""
+    return [
         int(path.name) for path in Path("/proc").glob("[0-9]*")
         if processes.identity(int(path.name)) and _parent(path) == process.pid
     ]  # fmt: skip
-    assert children
-    for pid in (process.pid, *children):
-        os.kill(pid, signal.SIGKILL)
-    process.wait()
 
 
 def _parent(path: Path) -> int:
