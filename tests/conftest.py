@@ -10,5 +10,6 @@ pytest_plugins = [
     "tests.fixtures.settings",
     "tests.fixtures.edition",
     "tests.fixtures.contacts",
+    "tests.fixtures.command",
     "tests.faults.figures",
 ]

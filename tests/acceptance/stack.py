@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,13 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from deploy import processes
 from streams.settings import Settings, exports, known
+from tests.commands import printed
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-SCHEMAS = REPOSITORY / "schema" / "cli"
 FIELD = [sys.executable, "-m", "deploy.cli"]
 
 
@@ -81,11 +78,7 @@ class Stack:
         """What a command prints with ``--json``, held to its schema."""
         done = self.run(*words, "--json")
         assert done.returncode == code, f"field {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        found = json.loads(done.stdout)
-        names = ["-".join(words[:2]), words[0]]
-        path = next(path for name in names if (path := SCHEMAS / f"{name}.json").exists())
-        jsonschema.validate(found, json.loads(path.read_text()))
-        return found
+        return printed(words, done.stdout)
 
     def process(self, role: str) -> processes.Process | None:
         """The role's process while it lives."""

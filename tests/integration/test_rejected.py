@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 import sys
 import time
@@ -19,15 +18,15 @@ from projections.raw import Raw
 from streams import topics, wire
 from streams.changes import load_view
 from streams.events import Event
-from streams.settings import Settings, exports
+from streams.settings import Settings
 from streams.table import partition_of
+from tests.fixtures.command import Run
 from tests.integration.projecting import apply, database, rows
 from tests.integration.test_projections_aggregates import refresh
-from tests.unit.test_cli import valid
 from tests.workers import LIMIT_S, Sent, WorkerProcess, expected, folded, found, publish, read_topic
 from tests.worlds import START_S, say
 
-Run = Callable[..., tuple[int, Any]]
+Rejected = Callable[..., tuple[int, Any]]
 CLOSE = shlex.join([sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read() + '}\\n')"])
 """Mends what only lacks its last brace."""
 
@@ -40,17 +39,13 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 
 
 @pytest.fixture
-def rejected(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
-    """Runs ``field rejected ... --json``: (exit code, document, held to its schema)."""
-    for name, value in exports(settings, secrets=True).items():
-        monkeypatch.setenv(name, value)
+def rejected(field: Run) -> Rejected:
+    """Runs ``field rejected ... --json``: (exit code, document)."""
 
     def run(*words: str) -> tuple[int, Any]:
-        code = cli.main(["rejected", *words, "--json"])
-        said = capsys.readouterr()
-        assert said.out, said.err
-        valid(f"rejected-{words[0]}", said.out)
-        return code, json.loads(said.out)
+        code, document, said = field("rejected", *words)
+        assert document is not None, said
+        return code, document
 
     return run
 
@@ -97,7 +92,7 @@ def story(settings: Settings) -> tuple[list[Event], list[Sent]]:
     return events, [*records, Sent(b"{nonsense", 0)]
 
 
-def test_rejected_mended_retried_once(settings: Settings, rejected: Run, edition: str, tmp_path: Path) -> None:
+def test_rejected_mended_retried_once(settings: Settings, rejected: Rejected, edition: str, tmp_path: Path) -> None:
     events, records = story(settings)
     asyncio.run(publish(settings, records))
     with WorkerProcess(settings):
@@ -165,7 +160,7 @@ def test_rejected_mended_retried_once(settings: Settings, rejected: Run, edition
     assert len(minutes) > 1, "cyd counts where the time says: in a minute of before"
 
 
-def test_show_tells_all_of_a_letter(settings: Settings, rejected: Run, capsys: pytest.CaptureFixture) -> None:
+def test_show_tells_all_of_a_letter(settings: Settings, rejected: Rejected, capsys: pytest.CaptureFixture) -> None:
     asyncio.run(publish(settings, [Sent(b'{"id": 5}', 0), Sent(b"\xff\x00", 1), Sent(None, 1)]))
     with WorkerProcess(settings):
         asyncio.run(folded(settings))
@@ -193,7 +188,7 @@ def test_show_tells_all_of_a_letter(settings: Settings, rejected: Run, capsys: p
     assert len(log(settings)) == 3
 
 
-def test_what_came_too_early_is_valid_later(settings: Settings, rejected: Run) -> None:
+def test_what_came_too_early_is_valid_later(settings: Settings, rejected: Rejected) -> None:
     early = say("fay", "BLOOM", time.time() + 4 - START_S, room="hall", seq=1)
     asyncio.run(publish(settings, [sent(early, settings)]))
     with WorkerProcess(settings):
@@ -206,7 +201,7 @@ def test_what_came_too_early_is_valid_later(settings: Settings, rejected: Run) -
     assert rejected("list")[1]["letters"] == 1
 
 
-def test_sent_twice_by_a_crash_before_the_mark_it_counts_once(settings: Settings, rejected: Run) -> None:
+def test_sent_twice_by_a_crash_before_the_mark_it_counts_once(settings: Settings, rejected: Rejected) -> None:
     event = say("ana", "BLOOM", 5, room="hall", seq=1)
     asyncio.run(publish(settings, [sent(event, settings, broken=True), sent(event, settings)]))
     with WorkerProcess(settings):

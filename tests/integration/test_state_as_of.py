@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy import cli
 from deploy.commands import as_of
 from streams import contacts, topics
 from streams.changes import ShardView, load_view
@@ -20,16 +18,15 @@ from streams.entry import Entry, read_entry
 from streams.fold.partition import PartitionFold
 from streams.history import KafkaHistory
 from streams.publish import LogPublisher
-from streams.settings import Settings, exports
+from streams.settings import Settings
 from streams.simulate import Fleet, items
+from tests.fixtures.command import Run
 from tests.oracle import Oracle, past
 from tests.property.adapter import differences, expected_reading, plain_reading
 from tests.unit.test_as_of import chosen
-from tests.unit.test_cli import START, valid
+from tests.unit.test_cli import START
 from tests.workers import instance, read_topic
 from tests.worlds import START_S, say
-
-Run = Callable[..., tuple[int, Any, str]]
 
 
 @pytest.fixture
@@ -37,23 +34,6 @@ def settings(kafka: str, tmp_path: Path) -> Settings:
     made = instance(kafka, tmp_path)
     asyncio.run(topics.create(made))
     return made
-
-
-@pytest.fixture
-def field(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
-    """Runs a command with ``--json`` held to its schema: (exit code, document or None, standard error)."""
-    for name, value in exports(settings, secrets=True).items():
-        monkeypatch.setenv(name, value)
-
-    def run(*words: str) -> tuple[int, Any, str]:
-        code = cli.main([*words, "--json"])
-        out, err = capsys.readouterr()
-        if code:
-            return code, None, err
-        valid(words[0], out)
-        return code, json.loads(out), err
-
-    return run
 
 
 async def send(settings: Settings, events: Any, wire: Any = "json") -> None:

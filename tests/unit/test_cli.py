@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-import jsonschema
 import pytest
 
 from deploy import cli, observe, positions
@@ -26,16 +24,9 @@ from streams.fold.rules import DEFAULT_RULES
 from streams.settings import Settings
 from streams.simulate import Fleet, items
 from streams.table import parse_key
+from tests.commands import SCHEMAS, valid
 
-SCHEMAS = Path(cli.__file__).parent.parent / "schema" / "cli"
 START = 1_700_000_000_000
-
-
-def valid(name: str, document: str) -> None:
-    """Hold a printed document to its schema."""
-    schema = json.loads((SCHEMAS / f"{name}.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(json.loads(document), schema)
 
 
 @pytest.fixture(scope="module")
