@@ -97,7 +97,8 @@ def run_run(args: argparse.Namespace) -> int:
         generations.stage(settings, name, "inspection")
         print(f"a part of the log, to look at: `field state --generation {name}`; `field replay drop {name}` ends it")
         return 0
-    verdict = _compared(replay.live, replay.ours)
+    verdict = asyncio.run(compare.compare(replay.live, replay.ours))
+    _store(replay.ours, verdict)
     _tell(verdict)
     followed = switching.follow(settings, replay.ours)
     generations.stage(settings, name, "following")  # last: killed before, --resume comes here again
@@ -117,13 +118,14 @@ def run_verify(args: argparse.Namespace) -> int:
     named = generations.find(settings, args.name) if args.name else seen
     if named.stage != "following":
         raise InputError(f"{named.name} is {named.stage}: only what follows the log can be compared as a whole")
-    verdict = None if named.current else _compared(seen.over(settings), named.over(settings))
-    found = []
-    if named.current or args.tiers:
-        found = asyncio.run(tiers.check(named.over(settings), None if named.current else seen.over(settings)))
-    if verdict is not None and not all(check.equal for check in found):
-        verdict.stores = [check.tier for check in found if not check.equal]
-        switching.store(settings, named.name, verdict)
+    ours, beside = named.over(settings), None if named.current else seen.over(settings)
+    verdict = None if beside is None else asyncio.run(compare.compare(beside, ours))
+    found = asyncio.run(tiers.check(ours, beside)) if beside is None or args.tiers else []
+    if verdict is not None:
+        # stores that were found to differ stay so until they are looked at again
+        before = (named.verdict or {}).get("stores", [])
+        verdict.stores = [check.tier for check in found if not check.equal] if args.tiers else before
+        _store(ours, verdict)
     if args.json:
         print_json({"verdict": verdict, "tiers": found})
     else:
@@ -131,7 +133,8 @@ def run_verify(args: argparse.Namespace) -> int:
             _tell(verdict)
         for check in found:
             print(checks.line(check))
-    equal = (verdict is None or verdict.equal) and all(check.equal for check in found)
+    equal = verdict is None or (verdict.equal and not verdict.stores)
+    equal = equal and all(check.equal for check in found)
     return 0 if equal else switching.NotEqual.exit_code
 
 
@@ -184,16 +187,16 @@ def _span(args: argparse.Namespace) -> Span:
     return span(args.since, args.until, args.room, args.device)
 
 
-def _compared(live: Any, replayed: Any) -> Verdict:
-    verdict = asyncio.run(compare.compare(live, replayed))
-    path = switching.store(replayed, replayed.generation, verdict)
+def _store(ours: Settings, verdict: Verdict) -> None:
+    path = switching.store(ours, ours.generation, verdict)
     print(f"report: {path}", file=sys.stderr)
-    return verdict
 
 
 def _tell(verdict: Verdict) -> None:
     at = " ".join(f"{partition}:{offset}" for partition, offset in verdict.positions[verdict.replayed].items())
     print(f"{verdict.replayed} against {verdict.live} at {at}: {'equal' if verdict.equal else 'DIFFERENT'}")
+    if verdict.stores:
+        print(f"  stores that differ, as last looked at with --tiers: {', '.join(verdict.stores)}")
     for table, digest in verdict.digests[verdict.replayed].items():
         count = verdict.counts[table]
         print(f"  {table:<15} {digest[:16]}  {f'{count} rows differ' if count else 'equal'}")

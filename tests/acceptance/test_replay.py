@@ -117,6 +117,7 @@ def test_every_store_that_differs_is_named_and_nobody_switches_to_it(stack: Stac
         found = stack.json("replay", "verify", name, "--tiers", code=NotEqual.exit_code)
         assert found["verdict"]["equal"], "the fold is as it was"
         assert {check["tier"] for check in found["tiers"] if not check["equal"]} >= {*SPOILED, "Redis, entanglements"}
+        stack.field("replay", "verify", name, code=NotEqual.exit_code)  # without --tiers: what was found stays
         said = stack.field("replay", "switch", name, code=NotEqual.exit_code)
         assert "entanglements" in said
     finally:

@@ -160,7 +160,12 @@ def test_a_switch_is_refused_without_an_equal_comparison(live: Settings, verdict
             {"rooms": int(verdict == "differs")}, [], ["entanglements"] if verdict == "stores" else [],
         )  # fmt: skip
         switching.store(live, "next", found)
-    said = {None: "not compared", "another": "not compared", "differs": "in 1 rows", "stores": "entanglements of next"}
+    said = {
+        None: "not compared",
+        "another": "not compared",
+        "differs": "in 1 rows",
+        "stores": "rows of the state, entanglements",
+    }
     with pytest.raises(switching.NotEqual, match=said[verdict]):
         switching.switch(live, "next", None)
 
@@ -181,6 +186,20 @@ def test_only_the_report_of_the_last_comparison_is_accepted(live: Settings, tmp_
     with pytest.raises(InputError, match="not the report of the last comparison"):
         switching.switch(live, "next", kept)
     with pytest.raises(InputError, match="behind"):  # accepted; what comes next is the check of its rows
+        switching.switch(live, "next", report)
+
+
+def test_stores_that_differ_on_purpose_are_accepted_with_the_report_that_names_them(live: Settings) -> None:
+    enter(replace(live, generation="next"))
+    verdict = Verdict(live.generation, "next", {}, {}, True, {}, {"rooms": 0}, [])
+    report = switching.store(live, "next", verdict)
+    verdict.stores = ["sessions that ended"]
+    without = report.read_bytes()
+    switching.store(live, "next", verdict)
+    with pytest.raises(InputError, match="behind"):  # accepted; what comes next is the check of its rows
+        switching.switch(live, "next", report)
+    report.write_bytes(without)
+    with pytest.raises(InputError, match="not the report of the last comparison"):
         switching.switch(live, "next", report)
 
 
