@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from redis import Redis
 
 from deploy.replay.switching import NotEqual
 from projections.hot import Names
+from streams import topics
 from streams.settings import Settings
 from tests.acceptance.stack import Stack, until
 
@@ -61,6 +65,8 @@ def test_a_rebuild_is_planned_run_proven_switched_to_and_undone(stack: Stack) ->
         "consciousness_events",
     }
 
+    assert raw_members(stack) == 1, "raw rows are shared: one of the two projectors writes them"
+    assert "readers see" in stack.field("replay", "drop", live, code=2)
     before = stack.json("digest")
     stack.field("replay", "switch", g2)
     assert seen(stack) == g2
@@ -73,7 +79,43 @@ def test_a_rebuild_is_planned_run_proven_switched_to_and_undone(stack: Stack) ->
     assert [one["name"] for one in stack.json("replay", "list")] == [live]
     assert rows(stack, f"SELECT count(*) FROM entanglements_all WHERE generation = '{g2}'") == [(0,)]
     assert stack.process(f"worker@{g2}") is None
+    assert left_of(stack, g2) == []
     stack.field("wait")
+
+    leftover = f"field-{g2}-changes"
+    asyncio.run(topics.create(replace(stack.settings, changes_topic=leftover), only=[leftover]))
+    assert leftover in stack.field("replay", "run", "--name", g2, code=2)
+
+
+def raw_members(stack: Stack) -> int:
+    """Projectors that share the partitions of the raw projection."""
+
+    async def ask() -> int:
+        admin = AIOKafkaAdminClient(bootstrap_servers=stack.settings.kafka_brokers)
+        await admin.start()
+        try:
+            (answer,) = await admin.describe_consumer_groups([f"field-{stack.settings.events_topic}-raw"])
+            return len(answer.groups[0][5])
+        finally:
+            await admin.close()
+
+    return asyncio.run(ask())
+
+
+def left_of(stack: Stack, name: str) -> list[str]:
+    """Topics and Redis keys of a generation that was dropped."""
+
+    async def ask() -> set[str]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=stack.settings.kafka_brokers)
+        await admin.start()
+        try:
+            return set(await admin.list_topics())
+        finally:
+            await admin.close()
+
+    with Redis(port=stack.settings.redis_port) as redis:
+        keys = [key.decode() for key in redis.keys(f"{name}:*")]
+    return [topic for topic in asyncio.run(ask()) if name in topic] + keys
 
 
 def same(stack: Stack, *generations: str) -> bool:
