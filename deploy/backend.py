@@ -116,7 +116,7 @@ class Parts:
     """Kafka, PostgreSQL and Redis."""
 
     log_name = "Kafka"
-    roles: Mapping[str, str] = {role: role for role in bringup.ROLES}
+    roles: Mapping[str, str] = {role: role for role in (*bringup.ROLES, bringup.GATEWAY)}
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

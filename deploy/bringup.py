@@ -23,6 +23,9 @@ from streams.errors import FieldError, FoldVersionError
 from streams.settings import RULE_PREFIX, Settings, exports, known, read
 
 ROLES: Final = ("worker", "projector", "publisher")
+"""Of each generation."""
+GATEWAY: Final = "gateway"
+"""One for all of them: it shows what readers see."""
 SUPERVISOR: Final = "supervisor"
 FLEET: Final = "simulate"
 READY_S: Final = 60.0
@@ -105,7 +108,7 @@ def revive(running: Process, environ: Mapping[str, str], say: Say) -> None:
 def _changed(before: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """Settings that the environment names and that are not those of the running stack."""
     asked = context.asked(environ)
-    for name in context.METRICS_PORTS:  # 0 is any: the port it has is fine
+    for name in context.OWN_PORTS:  # 0 is any: the port it has is fine
         if asked.get(name) == "0":
             del asked[name]
     if asked.get("FIELD_PARTS") == "auto":  # as it was chosen
@@ -117,7 +120,7 @@ def _changed(before: Mapping[str, str], environ: Mapping[str, str]) -> list[str]
 def environment(settings: Settings) -> dict[str, str]:
     """What the processes are started with; the rest they read from ``env.json`` like every command."""
     where = exports(settings, secrets=False)
-    chosen = {name: where[name] for name in ("FIELD_HOME", *context.METRICS_PORTS)}
+    chosen = {name: where[name] for name in ("FIELD_HOME", *context.OWN_PORTS)}
     return {**os.environ, **chosen, "PYTHONUNBUFFERED": "1"}
 
 
@@ -130,7 +133,7 @@ def supervisor(settings: Settings, fleet: Sequence[str], say: Say) -> Supervisor
 def roles(settings: Settings, fleet: Sequence[str]) -> tuple[dict[str, Sequence[str]], dict[str, dict[str, str]]]:
     """(arguments, environment beside the common one) by role; ``worker@NAME``: of a generation beside."""
     commands: dict[str, Sequence[str]] = {FLEET: field_command("simulate", *fleet)} if fleet else {}
-    commands |= {role: field_command(role) for role in ROLES}
+    commands |= {role: field_command(role) for role in (GATEWAY, *ROLES)}
     over: dict[str, dict[str, str]] = {}
     for name, values in context.beside(Path(settings.home)).items():
         if name == context.MAIN:
@@ -138,7 +141,7 @@ def roles(settings: Settings, fleet: Sequence[str]) -> tuple[dict[str, Sequence[
             continue
         for role in ROLES:
             commands[f"{role}@{name}"] = field_command(role)
-            over[f"{role}@{name}"] = {**values, "FIELD_INSTANCE": "", **dict.fromkeys(context.METRICS_PORTS, "0")}
+            over[f"{role}@{name}"] = {**values, "FIELD_INSTANCE": "", **dict.fromkeys(context.OWN_PORTS, "0")}
     return commands, over
 
 
@@ -180,7 +183,7 @@ def start_background(settings: Settings) -> subprocess.Popen[bytes]:
     It gets no settings beside its places: ``env.json`` has them, where ``revive`` can change them.
     """
     given = environment(settings)
-    chosen = ("FIELD_HOME", *context.METRICS_PORTS)
+    chosen = ("FIELD_HOME", *context.OWN_PORTS)
     given = {name: value for name, value in given.items() if name in chosen or name not in known()}
     log = Path(settings.home) / "logs" / f"{SUPERVISOR}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -24,9 +24,13 @@ BESIDE_FILE: Final = "generations.json"
 SEEN_FILE: Final = "seen.json"
 MAIN: Final = ""
 """Stands in it for the processes of the settings themselves, once the generation they began with was dropped."""
-METRICS_PORTS: Final = tuple(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER"))
+OWN_PORTS: Final = (
+    *(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER", "GATEWAY")),
+    "FIELD_GATEWAY_PORT",
+)
+"""Where our own processes listen."""
 
-PLACES: Final = ("KAFKA_BROKERS", "DATABASE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", *METRICS_PORTS)
+PLACES: Final = ("KAFKA_BROKERS", "DATABASE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", *OWN_PORTS)
 """Where a stack is: all that one start passes on to the next."""
 
 
@@ -57,7 +61,7 @@ def asked(environ: Mapping[str, str]) -> dict[str, str]:
 def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> Settings:
     """The settings in force, with ``home`` and ``archive`` absolute; raises SettingError that names a bad one.
 
-    A metrics port 0 in the environment means any: a command then looks where the running stack chose to be,
+    A port 0 of ours in the environment means any: a command then looks where the running stack chose to be,
     a ``daemon`` takes a port of its own. FIELD_PARTS=auto means what the start has chosen.
     """
     environ = os.environ if environ is None else environ
@@ -65,7 +69,7 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
     before = {**remembered(home), **beside(home).get(MAIN, {})}
     here = dict(environ)
     if not daemon:
-        for name in METRICS_PORTS:
+        for name in OWN_PORTS:
             if here.get(name) == "0" and name in before:
                 del here[name]
     if here.get("FIELD_PARTS") == "auto" and "FIELD_PARTS" in before:  # as it was chosen

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from deploy import context
 from deploy.local import parts, process
-from deploy.scrape import ROLES
 from streams.errors import SetupError
-from streams.settings import Settings, read
+from streams.settings import Settings, exports, read
 
 SAY = Callable[[str], None]
 ADDRESS: Final = {"kafka": "KAFKA_BROKERS", "postgres": "DATABASE_URL", "redis": "REDIS_PORT"}
@@ -52,11 +51,11 @@ def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
         for part, name in ADDRESS.items():
             if name not in asked and not _ours(home, part):
                 _place(part, name, settings, chosen, say)
-    for role in ROLES:
-        name = f"FIELD_{role.upper()}_METRICS_PORT"
-        port = int(getattr(settings, f"{role}_metrics_port"))
+    for name, port in {name: int(exports(settings, secrets=False)[name]) for name in context.OWN_PORTS}.items():
         if port == 0 or (name not in asked and taken(port)):
             chosen[name] = str(free())
+            if port and name == "FIELD_GATEWAY_PORT":
+                say(f"port {port} is taken, so the gateway uses {chosen[name]}; set {name} to choose another")
     return chosen
 
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.settings import Settings
 
-ROLES: Final = ("worker", "projector", "publisher")
+ROLES: Final = ("worker", "projector", "publisher", "gateway")
 TIMEOUT_S: Final = 1.0
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -47,6 +47,13 @@ PROJECTION_FRESHNESS = Gauge(
 )
 PUBLISH_SECONDS = Histogram("field_publish_seconds", "One snapshot to Redis", buckets=_SECONDS, registry=REGISTRY)
 
+# the gateway
+GATEWAY_REQUESTS = Counter("field_gateway_requests", "Requests answered", ["route", "status"], registry=REGISTRY)
+GATEWAY_SECONDS = Histogram(
+    "field_gateway_seconds", "From a request to the first byte of its answer", ["route"], buckets=_SECONDS,
+    registry=REGISTRY,
+)  # fmt: skip
+
 # all of them
 PART_UP = Gauge("field_part_up", "1 while a part answers", ["part"], registry=REGISTRY)
 PROCESS_INFO = Gauge("field_process_info", "1 for the role of this process", ["role"], registry=REGISTRY)
@@ -55,7 +62,7 @@ PROCESS_INFO = Gauge("field_process_info", "1 for the role of this process", ["r
 def serve(role: str, settings: Settings) -> int:
     """Start the endpoint of this process and say where it is.
 
-    ``role`` is worker, projector or publisher; the port comes from ``settings`` (0: any free one).
+    ``role`` is worker, projector, publisher or gateway; the port comes from ``settings`` (0: any free one).
     Returns the port; raises PartUnavailable when it is taken.
     """
     port = int(getattr(settings, f"{role}_metrics_port"))

@@ -137,6 +137,20 @@ class Settings:
     publisher_metrics_port: int = _setting(
         "FIELD_PUBLISHER_METRICS_PORT", 9103, "0: any free port", minimum=0, maximum=65_535
     )
+    gateway_host: str = _setting("FIELD_GATEWAY_HOST", "127.0.0.1", "where the gateway listens (HTTP, WebSocket)")
+    gateway_port: int = _setting("FIELD_GATEWAY_PORT", 8000, "0: any free port", minimum=0, maximum=65_535)
+    gateway_metrics_port: int = _setting(
+        "FIELD_GATEWAY_METRICS_PORT", 9104, "0: any free port", minimum=0, maximum=65_535
+    )
+    gateway_body_bytes_max: int = _setting(
+        "FIELD_GATEWAY_BODY_BYTES_MAX", 4_194_304, "larger requests and messages are refused (413)", minimum=65_536
+    )
+    gateway_key: str = _setting(
+        "FIELD_GATEWAY_KEY", "", "signs device tokens; empty: the gateway asks for none", secret=True
+    )
+    pseudonym_key: str = _setting(
+        "FIELD_PSEUDONYM_KEY", "", "device and user ids are hashed with it before the log; empty: not", secret=True
+    )
     archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = _setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
@@ -274,7 +288,7 @@ def _check(settings: Settings) -> None:
             "FIELD_RETENTION_DAYS", f"{settings.retention_days} is under {RETENTION_DAYS_MIN}; 0 keeps all"
         )
     used: dict[int, str] = {}
-    for role in ("worker", "projector", "publisher"):
+    for role in ("worker", "projector", "publisher", "gateway"):
         name, port = f"FIELD_{role.upper()}_METRICS_PORT", getattr(settings, f"{role}_metrics_port")
         if port and port in used:
             raise SettingError(name, f"{port} is the port of {used[port]} too")

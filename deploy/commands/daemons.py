@@ -1,4 +1,4 @@
-"""``field worker``, ``projector``, ``publisher``: the processes themselves, in the foreground."""
+"""``field worker``, ``projector``, ``publisher``, ``gateway``: the processes themselves, in the foreground."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def register(commands: Any) -> None:
         ("worker", "fold the log (Faust)"),
         ("projector", "rows of the database from the log and the fold's changes"),
         ("publisher", "the merged field into Redis"),
+        ("gateway", "HTTP and WebSocket for devices and dashboards, and the live page"),
     ):
         command = commands.add_parser(role, help=text)
         command.set_defaults(handler=run, role=role, logs=True)
@@ -36,6 +37,10 @@ def _start(role: str, settings: Settings) -> int:
         from projections.run import run_projector
 
         return run_projector(settings)
+    if role == "gateway":
+        from projections.gateway.run import run_gateway
+
+        return run_gateway(settings)
     from projections.run import run_publisher
 
     return run_publisher(settings)

@@ -54,7 +54,7 @@ def test_run_is_live_and_ctrl_c_stops_everything(place: dict[str, str], tmp_path
         assert "events/s" in line
         assert all(name in line for name in ("resonance", "rooms", "entanglements", "worker lag 0:", "redis fresh"))
         assert {p.role for p in processes.read_all(home) if processes.alive(p)} == {
-            "supervisor", "worker", "projector", "publisher", "simulate",
+            "supervisor", "worker", "projector", "publisher", "gateway", "simulate",
         }  # fmt: skip
         pids = [p.pid for p in processes.read_all(home)]
         pids += [p.pid for p in processes.read_all(process.base(home))]
@@ -94,7 +94,7 @@ def test_up_status_restart_down(place: dict[str, str], tmp_path: Path) -> None:
     status = json.loads(field("status", "--json"))
     assert [part["up"] for part in status["parts"]] == [True, True, True]
     assert {role["role"] for role in status["processes"] if role["up"]} == {
-        "supervisor", "worker", "projector", "publisher",
+        "supervisor", "worker", "projector", "publisher", "gateway",
     }  # fmt: skip
 
     (tmp_path / "flood").write_text("{\n" * 2_000)

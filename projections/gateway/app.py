@@ -1,0 +1,104 @@
+"""The gateway's application: the routes of all areas, and their parts running as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from projections.gateway.context import Gateway
+from projections.gateway.problems import Problem, on_fault, on_http, on_problem
+from projections.hot import connect
+from projections.pool import make_pool
+from streams import metrics
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = ()
+"""``routes()`` of each area; the first that matches a path has it."""
+
+
+def build(settings: Settings) -> Gateway:
+    """A gateway whose parts do not run yet."""
+    return Gateway(settings, make_pool(settings.database_url), connect(settings))
+
+
+def create_app(gateway: Gateway, ended: Callable[[], None] = lambda: None) -> Starlette:
+    """The ASGI application; ``ended`` is called when a part of it has ended by itself."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with running(gateway, ended):
+            yield
+
+    app = Starlette(
+        routes=[route for area in AREAS for route in area()],
+        middleware=[Middleware(Measured)],
+        exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_fault},
+        lifespan=lifespan,
+    )
+    app.state.gateway = gateway
+    return app
+
+
+@contextlib.asynccontextmanager
+async def running(gateway: Gateway, ended: Callable[[], None]) -> AsyncIterator[None]:
+    """The parts run within; a part that fails is told in the log, and ``ended`` is called."""
+    stop = asyncio.Event()
+
+    def over(task: asyncio.Task[None]) -> None:
+        if not stop.is_set():
+            error = None if task.cancelled() else task.exception()
+            log.error("%s ended", task.get_name(), exc_info=error)
+            ended()
+
+    await gateway.pool.open(wait=False)
+    tasks = [asyncio.create_task(part.run(stop), name=type(part).__name__) for part in gateway.parts]
+    for task in tasks:
+        task.add_done_callback(over)
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await gateway.pool.close(timeout=1.0)
+        await gateway.redis.aclose()
+
+
+class Measured:
+    """Counts every request and its time by route (not by path: ids would make a metric each)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, started = 500, time.perf_counter()
+
+        async def heard(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _measure(scope, status, started)
+            await send(message)
+
+        await self._app(scope, receive, heard)
+
+
+def _measure(scope: Scope, status: int, started: float) -> None:
+    """Up to the first byte of the answer: a stream goes on for hours."""
+    route = getattr(scope.get("route"), "path", "none")
+    metrics.GATEWAY_REQUESTS.labels(route, str(status)).inc()
+    metrics.GATEWAY_SECONDS.labels(route).observe(time.perf_counter() - started)

@@ -1,0 +1,39 @@
+"""What the routes of a gateway share: settings, stores, and the long-living parts of each area."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
+
+from projections.follow import Pool
+from streams.settings import Settings
+
+
+class Part(Protocol):
+    """Lives as long as the gateway; any store may be away, at the start too."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; what it raises ends the gateway."""
+
+
+@dataclass
+class Gateway:
+    """One gateway. ``pool`` and ``redis`` are there even while PostgreSQL and Redis are not."""
+
+    settings: Settings
+    pool: Pool
+    redis: Redis
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What runs in the background."""
+        return ()
+
+
+def gateway_of(connection: HTTPConnection) -> Gateway:
+    """The gateway that a request or WebSocket came to."""
+    return cast(Gateway, connection.app.state.gateway)

@@ -1,0 +1,74 @@
+"""The process: uvicorn with the gateway's application, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from typing import Final
+
+import uvicorn
+
+from projections.gateway.app import build, create_app
+from streams import metrics
+from streams.errors import FieldError, PartUnavailable
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STOP_S: Final = 5
+"""Connections that are still open after this are cut when the process is asked to end."""
+
+
+def run_gateway(settings: Settings) -> int:
+    """Until it is asked to end; the exit code (0, 1 after a fault of a part, or that of a FieldError)."""
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s gateway %(levelname)s %(message)s", stream=sys.stderr
+    )
+    for name in ("aiokafka", "psycopg.pool"):  # their warnings repeat while a store is away; Backoff says it once
+        logging.getLogger(name).setLevel("ERROR")
+    try:
+        metrics.serve("gateway", settings)
+        listening = listen(settings)
+    except FieldError as error:
+        log.error("%s", error)
+        return error.exit_code
+    host, port = listening.getsockname()[:2]
+    print(f"gateway: http://{host}:{port}/", flush=True)
+    if not settings.gateway_key:
+        log.warning("FIELD_GATEWAY_KEY is empty: devices need no token")
+    failed = False
+
+    def ended() -> None:
+        nonlocal failed
+        failed = True
+        server.should_exit = True
+
+    server = uvicorn.Server(config(create_app(build(settings), ended), settings))
+    server.run(sockets=[listening])
+    return 1 if failed else 0
+
+
+def config(app: object, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves it; bounds on what a connection may keep."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # uvicorn's own type of an ASGI application is narrower than Starlette's
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=settings.gateway_body_bytes_max,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
+        timeout_keep_alive=75,  # longer than a proxy in front keeps its own
+    )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket; raises PartUnavailable when the port is taken."""
+    try:
+        return socket.create_server((settings.gateway_host, settings.gateway_port), backlog=2_048, reuse_port=False)
+    except OSError as error:
+        where = f"{settings.gateway_host}:{settings.gateway_port}"
+        raise PartUnavailable("the gateway", f"{where}: {error}; FIELD_GATEWAY_PORT names another port") from error
