@@ -80,6 +80,9 @@ class Backend(Protocol):
     def stop(self) -> None:
         """After the keeper."""
 
+    def page(self) -> str:
+        """Where to look at it with a browser; empty where there is no gateway."""
+
     def keeper(self, fleet: Fleet | None, say: Callable[[str], None], ended: Callable[[], None]) -> Keeper: ...
     def publisher(self, wire: Wire) -> AbstractAsyncContextManager[Publisher]: ...
     def watch(self) -> Watch: ...
@@ -128,6 +131,9 @@ class Parts:
 
     def stop(self) -> None:
         bringup.stop(self._settings)
+
+    def page(self) -> str:
+        return f"http://{self._settings.gateway_host}:{self._settings.gateway_port}/"
 
     def keeper(self, fleet: Fleet | None, say: Callable[[str], None], ended: Callable[[], None]) -> Keeper:
         return Supervised(self._settings, fleet, say)

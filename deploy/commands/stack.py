@@ -57,7 +57,9 @@ def run_up(args: argparse.Namespace) -> int:
     except bringup.NotReady:
         bringup.down(os.environ, _say)
         raise
-    print(f"up in {time.monotonic() - begun:.1f} s; `field status` shows it, `field down` stops it")
+    _say(f"up in {time.monotonic() - begun:.1f} s; `field status` shows it, `field down` stops it")
+    if page := backend.of(settings).page():
+        _say(f"the live page: {page}")
     return 0
 
 
@@ -172,6 +174,8 @@ async def _watch(settings: Settings, screen: live.Screen, begun: float) -> None:
     except bringup.Refused as error:
         screen.note(f"{error} `field replay run` rebuilds the state with this fold")
     screen.note(f"live after {time.monotonic() - begun:.1f} s; Ctrl-C stops everything, data is kept")
+    if page := backend.of(settings).page():
+        screen.note(f"open {page} in a browser: the living field")
     observer = backend.of(settings).observer()
     told: set[str] = set()
     try:

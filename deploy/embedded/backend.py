@@ -35,6 +35,9 @@ class Embedded:
     def stop(self) -> None:
         """Nothing else runs."""
 
+    def page(self) -> str:
+        return ""
+
     def keeper(self, fleet: Fleet | None, say: Callable[[str], None], ended: Callable[[], None]) -> InProcess:
         return InProcess(self._settings, fleet, say, ended)
 
