@@ -151,6 +151,24 @@ class Settings:
     pseudonym_key: str = _setting(
         "FIELD_PSEUDONYM_KEY", "", "device and user ids are hashed with it before the log; empty: not", secret=True
     )
+    gateway_memory_ms: int = _setting(
+        "FIELD_GATEWAY_MEMORY_MS",
+        10_000,
+        "a gateway answers from memory for so long, unless news came",
+        minimum=0,
+    )
+    gateway_kept_s: int = _setting(
+        "FIELD_GATEWAY_KEPT_S", 300, "life of a gateway's copies in Redis; older ones answer nobody", minimum=1
+    )
+    gateway_stale_ms: int = _setting(
+        "FIELD_GATEWAY_STALE_MS", 15_000, "an answer that is older, or behind the log for longer, says stale", minimum=0
+    )
+    gateway_wait_ms: int = _setting(
+        "FIELD_GATEWAY_WAIT_MS", 10_000, "at_least waits so long at most; a checkpoint takes 2 s", minimum=0
+    )
+    gateway_cors: str = _setting(
+        "FIELD_GATEWAY_CORS", "", "origins whose pages may read, comma separated, or *; empty: none"
+    )
     archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = _setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")

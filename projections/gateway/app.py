@@ -15,8 +15,14 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from projections.gateway import routes_out
 from projections.gateway.context import Gateway
+from projections.gateway.cors import cors
+from projections.gateway.history import Past
+from projections.gateway.kept import Kept
 from projections.gateway.problems import Problem, on_fault, on_http, on_problem
+from projections.gateway.reader import Reader
+from projections.gateway.watch import Watch
 from projections.hot import connect
 from projections.pool import make_pool
 from streams import metrics
@@ -24,13 +30,17 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = ()
+AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (routes_out.routes,)
 """``routes()`` of each area; the first that matches a path has it."""
 
 
 def build(settings: Settings) -> Gateway:
     """A gateway whose parts do not run yet."""
-    return Gateway(settings, make_pool(settings.database_url), connect(settings))
+    pool, redis = make_pool(settings.database_url), connect(settings)
+    watch = Watch(settings, pool, redis, lambda: reader.generation)
+    reader = Reader(settings, pool, redis, watch.behind)
+    past = Past(reader.cold, Kept(settings, redis, reader.hot.rest, reader.performance), lambda: reader.generation)
+    return Gateway(settings, pool, redis, reader=reader, past=past, watch=watch)
 
 
 def create_app(gateway: Gateway, ended: Callable[[], None] = lambda: None) -> Starlette:
@@ -43,7 +53,7 @@ def create_app(gateway: Gateway, ended: Callable[[], None] = lambda: None) -> St
 
     app = Starlette(
         routes=[route for area in AREAS for route in area()],
-        middleware=[Middleware(Measured)],
+        middleware=[Middleware(Measured), *cors(gateway.settings)],
         exception_handlers={Problem: on_problem, HTTPException: on_http, Exception: on_fault},
         lifespan=lifespan,
     )

@@ -10,6 +10,9 @@ from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
 from projections.follow import Pool
+from projections.gateway.history import Past
+from projections.gateway.reader import Reader
+from projections.gateway.watch import Watch
 from streams.settings import Settings
 
 
@@ -27,11 +30,14 @@ class Gateway:
     settings: Settings
     pool: Pool
     redis: Redis
+    reader: Reader
+    past: Past
+    watch: Watch
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """What runs in the background."""
-        return ()
+        return (self.reader, self.watch)
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

@@ -46,7 +46,19 @@ STREAMS_FOR_PROJECTIONS = frozenset(
     )
 )
 
-STREAMS_FOR_GATEWAY = frozenset(f"streams.{name}" for name in ("packing", "publish", "history", "fold.rules"))
+STREAMS_FOR_GATEWAY = frozenset(
+    f"streams.{name}"
+    for name in (
+        "packing",
+        "publish",
+        "history",
+        "envelope",
+        "topics",
+        "fold.rules",
+        "fold.reading",
+        "fold.entanglements",
+    )
+)
 """It publishes what devices say, and plays the log from where somebody has left it."""
 
 

@@ -1,0 +1,247 @@
+"""What is known of all parts, asked for every two seconds: stores by asking them, processes by what stores tell.
+
+The worker's and the projector's groups in Kafka say whether somebody is in them, the publisher's snapshot lives only as
+long as it publishes. Positions come from where each part keeps them; the worker's is the commit behind its checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+
+from projections.backoff import Backoff
+from projections.follow import Pool
+from projections.gateway.answers import Health, PartHealth, Parts
+from projections.gateway.cold_tier import POSTGRES_AWAY
+from projections.gateway.hot_tier import REDIS_AWAY
+from projections.gateway.positions import Positions, lowest, reached
+from projections.hot import Names
+from projections.queries import query
+from streams import topics
+from streams.settings import Settings
+
+EVERY_S: Final = 2.0
+ANSWER_S: Final = 3.0
+ENDS_KEPT: Final = 64
+_PROJECTIONS: Final = ("raw", "state")
+
+
+class Log(NamedTuple):
+    """What Kafka says. Positions are of last records; members None: not known."""
+
+    ends: Positions
+    worker: Positions
+    worker_members: int | None
+    projector_members: int | None
+
+
+class Progress:
+    """One part: what it reflects, and when that was the end of the log (epoch seconds; 0: not seen yet)."""
+
+    def __init__(self) -> None:
+        self.positions: Positions | None = None
+        self.since_s = 0.0
+
+    def look(self, asked_s: float, ends: Positions | None) -> None:
+        if self.positions is not None and ends is not None and reached(self.positions, ends):
+            self.since_s = asked_s
+
+    def lag(self, ends: Positions | None) -> Positions | None:
+        if self.positions is None or ends is None:
+            return None
+        return {partition: max(0, end - self.positions.get(partition, -1)) for partition, end in ends.items()}
+
+
+class Store:
+    """Kafka, PostgreSQL or Redis: whether it answered last, when, and what was wrong."""
+
+    def __init__(self) -> None:
+        self.up: bool | None = None
+        self.answered_s = 0.0
+        self.problem: str | None = None
+
+    def health(self, now_s: float) -> PartHealth:
+        age_s = now_s - self.answered_s if self.answered_s else None
+        return PartHealth(self.up, None, None if age_s is None else round(max(0.0, age_s), 3), self.problem)
+
+
+class Watch:
+    """A part of the gateway. ``generation`` says which one is read."""
+
+    def __init__(self, settings: Settings, pool: Pool, redis: Redis, generation: Callable[[], str]) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._redis = redis
+        self._generation = generation
+        self._consumer: Any = None
+        self._admin: Any = None
+        self._ends: deque[tuple[float, Positions]] = deque(maxlen=ENDS_KEPT)
+        self._log: Log | None = None
+        self._publishes: bool | None = None
+        self.stores = {"kafka": Store(), "postgres": Store(), "redis": Store()}
+        self.followers = {"worker": Progress(), "projector": Progress(), "publisher": Progress()}
+
+    @property
+    def ends(self) -> Positions | None:
+        """The log's last offsets; None while Kafka does not answer."""
+        return self._log.ends if self._log is not None else None
+
+    def behind(self, positions: Mapping[int, int], bound_ms: int) -> bool:
+        """Whether the log has held more than ``positions`` for longer than ``bound_ms``."""
+        before_s = time.time() - bound_ms / 1000
+        return any(asked_s <= before_s and not reached(positions, ends) for asked_s, ends in self._ends)
+
+    def lag(self, positions: Mapping[int, int]) -> Positions | None:
+        """Records that ``positions`` are behind the log's end."""
+        ends = self.ends
+        return (
+            None if ends is None else {number: max(0, end - positions.get(number, -1)) for number, end in ends.items()}
+        )
+
+    def health(self, ready: bool) -> Health:
+        now_s = time.time()
+        log = self._log
+        up = {
+            "worker": _any(log.worker_members if log else None),
+            "projector": _any(log.projector_members if log else None),
+            "publisher": self._publishes,
+        }
+        found = {name: store.health(now_s) for name, store in self.stores.items()}
+        for name, progress in self.followers.items():
+            fresh_s = round(max(0.0, now_s - progress.since_s), 3) if progress.since_s else None
+            problem = None if up[name] is not False else _GONE[name]
+            found[name] = PartHealth(up[name], progress.lag(self.ends), fresh_s, problem)
+        return Health(alive=True, ready=ready, generation=self._generation(), end=self.ends, parts=Parts(**found))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Looks until stopped; a store that does not answer is asked less often."""
+        try:
+            await asyncio.gather(
+                self._again(stop, "kafka", self._kafka, (KafkaError, OSError, TimeoutError)),
+                self._again(stop, "postgres", self._postgres, POSTGRES_AWAY),
+                self._again(stop, "redis", self._redis_look, REDIS_AWAY),
+            )
+        finally:
+            await self._leave()
+
+    async def _again(
+        self, stop: asyncio.Event, name: str, look: Callable[[], Awaitable[None]], away: tuple[type[BaseException], ...]
+    ) -> None:
+        backoff, store = Backoff(name, stop), self.stores[name]
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await look()
+            except away as error:
+                store.up, store.problem = False, _line(error)
+                self._lost(name)
+                if name == "kafka":
+                    await self._leave()
+                await backoff.failed(error)
+                continue
+            store.up, store.problem, store.answered_s = True, None, time.time()
+            backoff.answered()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), EVERY_S)
+
+    def _lost(self, name: str) -> None:
+        """What only this store told is not known any more."""
+        if name == "kafka":
+            self._log = None
+            self._ends.clear()  # nothing has come to a log that is away, as far as anybody knows
+            self.followers["worker"].positions = None
+        elif name == "postgres":
+            self.followers["projector"].positions = None
+        else:
+            self.followers["publisher"].positions = None
+            self._publishes = None
+
+    async def _kafka(self) -> None:
+        if self._consumer is None:
+            await self._connect()
+        asked_s = time.time()
+        places = [TopicPartition(self._settings.events_topic, number) for number in range(self._settings.partitions)]
+        ends = {place.partition: end - 1 for place, end in sorted((await self._consumer.end_offsets(places)).items())}
+        group = topics.app_id(self._settings_of_generation())
+        committed = await self._admin.list_consumer_group_offsets(group)
+        worker = {place.partition: found.offset - 1 for place, found in committed.items()
+                  if place.topic == self._settings.events_topic and found.offset >= 0}  # fmt: skip
+        members = [await self._members(name) for name in (group, f"{group}-state")]
+        self._log = Log(ends, worker, *members)
+        self._ends.append((asked_s, ends))
+        self.followers["worker"].positions = worker
+        for progress in self.followers.values():
+            progress.look(asked_s, ends)
+
+    async def _connect(self) -> None:
+        brokers = self._settings.kafka_brokers
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=brokers, client_id="field-gateway-watch", enable_auto_commit=False
+        )
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers, client_id="field-gateway-watch")
+        await self._consumer.start()
+        await self._admin.start()
+
+    async def _leave(self) -> None:
+        consumer, admin = self._consumer, self._admin
+        self._consumer = self._admin = None
+        for client, end in ((consumer, "stop"), (admin, "close")):
+            if client is not None:
+                with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                    await getattr(client, end)()
+
+    async def _members(self, group: str) -> int | None:
+        """How many are in a group; None where the broker does not say."""
+        for response in await self._admin.describe_consumer_groups([group]):
+            for found in response.to_object()["groups"]:
+                return len(found["members"]) if not found["error_code"] else None
+        return None
+
+    async def _postgres(self) -> None:
+        generation = self._generation()
+        parameters = {"generation": generation, "log": self._settings.events_topic}
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(query("gateway_positions"), parameters)).fetchall()
+            merged = await (await connection.execute(query("gateway_position"), parameters)).fetchone()
+        vectors: dict[str, Positions] = {name: {} for name in _PROJECTIONS}
+        for projection, partition, position in rows:
+            vectors[projection][partition] = position
+        vectors["states"] = {} if merged is None else {int(number): at for number, at in merged[0].items()}
+        self.followers["projector"].positions = lowest(vectors.values())
+
+    async def _redis_look(self) -> None:
+        names = Names.of(self._generation())
+        position, current = await asyncio.gather(self._redis.get(names.position), self._redis.exists(names.current))
+        stored = {} if position is None else msgspec.json.decode(position, type=dict[int, int])
+        self.followers["publisher"].positions = stored
+        self._publishes = bool(current)
+
+    def _settings_of_generation(self) -> Settings:
+        return replace(self._settings, generation=self._generation())
+
+
+_GONE: Final = {
+    "worker": "nobody is in its group: nothing is folded",
+    "projector": "nobody is in its group: PostgreSQL stays as it is",
+    "publisher": "its snapshot has run out: Redis stays as it is",
+}
+
+
+def _any(members: int | None) -> bool | None:
+    return None if members is None else members > 0
+
+
+def _line(error: BaseException) -> str:
+    """Its class only: this is shown to anybody, and an error's words name hosts and users. The log has them."""
+    return type(error).__name__
