@@ -25,6 +25,8 @@ from streams.fold.reading import PairReading, Participant, ParticleReading, Room
 from streams.settings import Settings
 
 ANSWER_S: Final = 4.0
+CONNECT_S: Final = 1.0
+"""A pool of a database that is there has a connection sooner."""
 STATEMENT_MS: Final = 3_000
 POSTGRES_AWAY: Final = (*UNAVAILABLE, psycopg.Error, OSError)
 """Away, or without our schema yet."""
@@ -77,7 +79,7 @@ class ColdTier:
         if self.rest.resting:
             return None
         try:
-            async with asyncio.timeout(ANSWER_S), self._pool.connection() as connection:
+            async with asyncio.timeout(ANSWER_S), self._pool.connection(CONNECT_S) as connection:
                 await connection.execute(query("gateway_bound"), (STATEMENT_MS,))
                 found = await question(connection)
         except psycopg.errors.QueryCanceled:
@@ -164,7 +166,8 @@ def positions_of(field: Snapshot, part: str) -> Positions:
 
 
 def _room(row: tuple[Any, ...]) -> RoomReading:
-    return RoomReading(*row[:-1], [Participant(*entry) for entry in row[-1]])
+    values: list[Any] = [*row[:-1], [Participant(*entry) for entry in row[-1]]]
+    return RoomReading(*values)
 
 
 def _vector(stored: dict[str, int]) -> Positions:

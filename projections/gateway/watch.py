@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from projections.backoff import Backoff
 from projections.follow import Pool
 from projections.gateway.answers import Health, PartHealth, Parts
-from projections.gateway.cold_tier import POSTGRES_AWAY
+from projections.gateway.cold_tier import CONNECT_S, POSTGRES_AWAY
 from projections.gateway.hot_tier import REDIS_AWAY
 from projections.gateway.positions import Positions, lowest, reached
 from projections.hot import Names
@@ -86,6 +86,7 @@ class Watch:
         self._generation = generation
         self._consumer: Any = None
         self._admin: Any = None
+        self._topic = False
         self._ends: deque[tuple[float, Positions]] = deque(maxlen=ENDS_KEPT)
         self._log: Log | None = None
         self._publishes: bool | None = None
@@ -126,23 +127,34 @@ class Watch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks until stopped; a store that does not answer is asked less often."""
+        looks = asyncio.gather(
+            self._again(stop, "kafka", self._kafka, (KafkaError, OSError, TimeoutError)),
+            self._again(stop, "postgres", self._postgres, POSTGRES_AWAY),
+            self._again(stop, "redis", self._redis_look, REDIS_AWAY),
+        )
+        stopping = asyncio.ensure_future(stop.wait())
         try:
-            await asyncio.gather(
-                self._again(stop, "kafka", self._kafka, (KafkaError, OSError, TimeoutError)),
-                self._again(stop, "postgres", self._postgres, POSTGRES_AWAY),
-                self._again(stop, "redis", self._redis_look, REDIS_AWAY),
-            )
+            await asyncio.wait({looks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if looks.done():
+                looks.result()
         finally:
+            stopping.cancel()
+            looks.cancel()  # who asks a store that is away need not wait for it
+            await asyncio.gather(looks, return_exceptions=True)
             await self._leave()
 
     async def _again(
-        self, stop: asyncio.Event, name: str, look: Callable[[], Awaitable[None]], away: tuple[type[BaseException], ...]
+        self,
+        stop: asyncio.Event,
+        name: str,
+        look: Callable[[], Awaitable[str | None]],
+        away: tuple[type[BaseException], ...],
     ) -> None:
         backoff, store = Backoff(name, stop), self.stores[name]
         while not stop.is_set():
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    await look()
+                    problem = await look()
             except away as error:
                 store.up, store.problem = False, _line(error)
                 self._lost(name)
@@ -150,7 +162,7 @@ class Watch:
                     await self._leave()
                 await backoff.failed(error)
                 continue
-            store.up, store.problem, store.answered_s = True, None, time.time()
+            store.up, store.problem, store.answered_s = True, problem, time.time()
             backoff.answered()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), EVERY_S)
@@ -167,9 +179,13 @@ class Watch:
             self.followers["publisher"].positions = None
             self._publishes = None
 
-    async def _kafka(self) -> None:
+    async def _kafka(self) -> str | None:
         if self._consumer is None:
             await self._connect()
+        if not self._topic:  # to ask for its end would wait until it is there
+            self._topic = self._settings.events_topic in await self._consumer.topics()
+        if not self._topic:
+            return f"there is no topic {self._settings.events_topic} yet"
         asked_s = time.time()
         places = [TopicPartition(self._settings.events_topic, number) for number in range(self._settings.partitions)]
         ends = {place.partition: end - 1 for place, end in sorted((await self._consumer.end_offsets(places)).items())}
@@ -183,6 +199,7 @@ class Watch:
         self.followers["worker"].positions = worker
         for progress in self.followers.values():
             progress.look(asked_s, ends)
+        return None
 
     async def _connect(self) -> None:
         brokers = self._settings.kafka_brokers
@@ -196,6 +213,7 @@ class Watch:
     async def _leave(self) -> None:
         consumer, admin = self._consumer, self._admin
         self._consumer = self._admin = None
+        self._topic = False
         for client, end in ((consumer, "stop"), (admin, "close")):
             if client is not None:
                 with contextlib.suppress(KafkaError, OSError, TimeoutError):
@@ -208,10 +226,10 @@ class Watch:
                 return len(found["members"]) if not found["error_code"] else None
         return None
 
-    async def _postgres(self) -> None:
+    async def _postgres(self) -> str | None:
         generation = self._generation()
         parameters = {"generation": generation, "log": self._settings.events_topic}
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(CONNECT_S) as connection:
             rows = await (await connection.execute(query("gateway_positions"), parameters)).fetchall()
             merged = await (await connection.execute(query("gateway_position"), parameters)).fetchone()
         vectors: dict[str, Positions] = {name: {} for name in _PROJECTIONS}
@@ -219,13 +237,15 @@ class Watch:
             vectors[projection][partition] = position
         vectors["states"] = {} if merged is None else {int(number): at for number, at in merged[0].items()}
         self.followers["projector"].positions = lowest(vectors.values())
+        return None
 
-    async def _redis_look(self) -> None:
+    async def _redis_look(self) -> str | None:
         names = Names.of(self._generation())
         position, current = await asyncio.gather(self._redis.get(names.position), self._redis.exists(names.current))
         stored = {} if position is None else msgspec.json.decode(position, type=dict[int, int])
         self.followers["publisher"].positions = stored
         self._publishes = bool(current)
+        return None
 
     def _settings_of_generation(self) -> Settings:
         return replace(self._settings, generation=self._generation())
