@@ -92,11 +92,15 @@ class Kept:
             await self._write(fresh)
             return Told(fresh, "database")
         if copy is not None:
+            self._remember(copy)
             return Told(copy, "redis")
         older = self._memory.get(question)
         if older is not None and now_ms() - older.at <= self._settings.gateway_kept_s * 1000:
             return Told(older, "memory")
-        raise Problem(503, "database_away", "history stands in the database, which does not answer", retry_after_s=2)
+        raise Problem(
+            503, "database_away", "the database does not answer, or not in time for a range as long as this one",
+            retry_after_s=2,
+        )  # fmt: skip
 
     def _young(self, found: Found) -> bool:
         return 0 <= now_ms() - found.at < self._settings.gateway_memory_ms

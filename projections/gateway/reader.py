@@ -256,8 +256,10 @@ class Reader:
             await heard.subscribe(Names.of(generation).channel_field)
             last_s = time.monotonic()
             while not stop.is_set() and generation == self.generation:
-                message = await heard.get_message(ignore_subscribe_messages=True, timeout=0.5)
-                if message is not None:
+                message = await heard.get_message(timeout=0.5)
+                if message is not None and message["type"] == "subscribe":
+                    self._announced = True  # what came before was not heard
+                elif message is not None:
                     last_s = time.monotonic()
                     self._listening = True
                     self.hot.rest.answered()

@@ -37,6 +37,10 @@ ENDS_KEPT: Final = 64
 _PROJECTIONS: Final = ("raw", "state")
 
 
+Look = Callable[[], Awaitable[str | None]]
+"""Asks a store; what is wrong with it though it answers, or None."""
+
+
 class Log(NamedTuple):
     """What Kafka says. Positions are of last records; members None: not known."""
 
@@ -127,21 +131,24 @@ class Watch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks until stopped; a store that does not answer is asked less often."""
-        looks = asyncio.gather(
-            self._again(stop, "kafka", self._kafka, (KafkaError, OSError, TimeoutError)),
-            self._again(stop, "postgres", self._postgres, POSTGRES_AWAY),
-            self._again(stop, "redis", self._redis_look, REDIS_AWAY),
-        )
         stopping = asyncio.ensure_future(stop.wait())
+        looks = [
+            asyncio.ensure_future(look)
+            for look in (
+                self._again(stop, "kafka", self._kafka, (KafkaError, OSError, TimeoutError)),
+                self._again(stop, "postgres", self._postgres, POSTGRES_AWAY),
+                self._again(stop, "redis", self._redis_look, REDIS_AWAY),
+            )
+        ]
         try:
-            await asyncio.wait({looks, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if looks.done():
-                looks.result()
+            done, _ = await asyncio.wait({*looks, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
-            looks.cancel()  # who asks a store that is away need not wait for it
-            await asyncio.gather(looks, return_exceptions=True)
+            for task in (*looks, stopping):
+                task.cancel()  # who asks a store that is away need not wait for it
+            await asyncio.gather(*looks, return_exceptions=True)
             await self._leave()
+        for task in done - {stopping}:
+            task.result()
 
     async def _again(
         self,

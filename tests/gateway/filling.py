@@ -24,6 +24,8 @@ from streams.fold.partition import PartitionFold
 from streams.settings import Settings
 from streams.table import partition_of
 from streams.wire import encode_event
+from tests.fixtures.gateway import Serving
+from tests.gateway.reading import eventually
 from tests.integration.folded import WRITER, FakeFollower
 from tests.integration.projecting import database
 from tests.worlds import START_S, say
@@ -35,17 +37,17 @@ def lately(device: str, kind: str, ago_s: float = 0.0, **more: Any) -> Event:
 
 
 class World:
-    """Events go to the partition of their key, one a record; ``publish`` and ``project`` are what reaches the stores."""
+    """Events go to the partition of their key, one a record; ``publish`` and ``project`` bring them to the stores."""
 
     def __init__(self, settings: Settings, pool: Pool, redis: Redis) -> None:
         self.settings = settings
         self.pool = pool
-        current = Current(settings)
-        current.name = settings.generation
+        self.current = Current(settings)
+        self.current.name = settings.generation
         self.views, self._follower = Views(settings), FakeFollower()
         self.views._follower = self._follower  # type: ignore[assignment]
         self.views.ready = True
-        self._publisher = Publisher(settings, self.views, redis, current)
+        self._publisher = Publisher(settings, self.views, redis, self.current)
         self._sampler = Sampler(settings, self.views, pool)
         self._folds = [PartitionFold(n, settings.shards, settings.rules) for n in range(settings.partitions)]
         self._raw: list[list[Any]] = [[] for _ in self._folds]
@@ -110,6 +112,16 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     """An empty one, its database migrated; its generation is the current one when it is the first."""
     async with database(settings) as pool, Redis(port=settings.redis_port) as redis:
         yield World(settings, pool, redis)
+
+
+async def listening(served: Serving, told: World) -> None:
+    """Publishes until the gateway has heard of it."""
+
+    async def heard() -> bool:
+        await told.publish()
+        return served.gateway.reader._listening
+
+    await eventually(heard, "a gateway that listens")
 
 
 def gathering() -> list[Event]:

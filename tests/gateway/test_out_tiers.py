@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +12,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from deploy import ports
 from projections.gateway.hot_tier import kept_key
 from projections.hot import Names
 from projections.views import now_ms
 from streams.settings import Settings
-from tests.fixtures.gateway import Serving, serving
-from tests.gateway.filling import World, gathering, lately, world
+from tests.gateway.filling import gathering, lately, listening, world
+from tests.gateway.reading import answered, eventually, gateway, no_database, nowhere, vector
 
 READS = ("state", "snapshot", "rooms", "entanglements", "particles", "metrics", "rooms/hall")
 
@@ -35,45 +33,12 @@ async def redis(redis_port: int) -> AsyncIterator[Redis]:
         yield client
 
 
-@asynccontextmanager
-async def gateway(settings: Settings, **over: Any) -> AsyncIterator[tuple[Serving, httpx.AsyncClient]]:
-    async with (
-        serving(replace(settings, **over)) as served,
-        httpx.AsyncClient(base_url=f"{served.url}/api/consciousness", timeout=30) as client,
-    ):
-        yield served, client
-
-
-async def answered(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
-    response = await client.get(path)
-    assert response.status_code == 200, response.text
-    found = response.json()
-    performance = found["performance"]
-    assert performance["calculationComplexity"] == "O(n log n)"
-    assert 0 <= performance["cacheHitRate"] <= 1
-    assert performance["averageResponseTime"] > 0
-    return found
-
-
-def nowhere(settings: Settings) -> dict[str, Any]:
-    """Settings of a Redis that is away."""
-    return {"redis_port": ports.free()}
-
-
-def no_database(settings: Settings) -> dict[str, Any]:
-    return {"database_url": f"postgresql://field:field@127.0.0.1:{ports.free()}/field"}
-
-
-def vector(positions: dict[int, int]) -> dict[str, int]:
-    return {str(number): position for number, position in positions.items()}
-
-
 async def test_redis_then_memory(chosen: Settings) -> None:
     async with world(chosen) as told:
         told.say(*gathering())
         before = now_ms()
         reading = await told.publish()
-        async with gateway(chosen, **no_database(chosen)) as (served, client):
+        async with gateway(chosen, **no_database()) as (served, client):
             first = await answered(client, "/state")
             assert first["reflects"]["tier"] == "redis"
             second = await answered(client, "/state")
@@ -100,7 +65,7 @@ async def test_the_database_answers_as_redis_would(chosen: Settings) -> None:
         told.say(*gathering())
         await told.publish()
         await told.project()
-        async with gateway(chosen) as (_, above), gateway(chosen, **nowhere(chosen)) as (_, below):
+        async with gateway(chosen) as (_, above), gateway(chosen, **nowhere()) as (_, below):
             for path in READS:
                 upper, lower = await answered(above, f"/{path}"), await answered(below, f"/{path}")
                 assert upper["reflects"]["tier"] in ("redis", "memory")
@@ -129,16 +94,16 @@ async def test_the_copy_answers_when_publisher_and_database_are_away(chosen: Set
     async with world(chosen) as told:
         told.say(*gathering())
         await told.publish()
-        async with gateway(chosen, **no_database(chosen)) as (_, client):
+        async with gateway(chosen, **no_database()) as (_, client):
             first = await answered(client, "/state")
         assert 0 < await redis.ttl(kept_key(chosen.generation)) <= chosen.gateway_kept_s
         await redis.delete(names.current)
-        async with gateway(chosen, **no_database(chosen)) as (_, client):
+        async with gateway(chosen, **no_database()) as (_, client):
             found = await answered(client, "/state")
             assert found["reflects"]["tier"] == "redis"
             assert found["data"] == first["data"]
         late = replace(chosen, gateway_memory_ms=0, gateway_stale_ms=0)
-        async with gateway(late, **no_database(chosen)) as (_, client):
+        async with gateway(late, **no_database()) as (_, client):
             found = await answered(client, "/state")
             assert (found["reflects"]["tier"], found["reflects"]["stale"]) == ("redis", True)
 
@@ -168,7 +133,7 @@ async def test_written_through_for_the_next_gateway(chosen: Settings) -> None:
         async with gateway(chosen) as (_, client):
             first = await answered(client, "/snapshot")
             assert first["reflects"]["tier"] == "database"
-        async with gateway(chosen, **no_database(chosen)) as (_, client):
+        async with gateway(chosen, **no_database()) as (_, client):
             second = await answered(client, "/snapshot")
             assert second["reflects"]["tier"] == "redis"
             assert second["data"] == first["data"]
@@ -179,7 +144,7 @@ async def test_memory_answers_alone_when_all_else_goes_away(chosen: Settings, re
         told.say(*gathering())
         await told.publish()
         quick = replace(chosen, gateway_memory_ms=1, gateway_stale_ms=1)
-        async with gateway(quick, **no_database(chosen)) as (_, client):
+        async with gateway(quick, **no_database()) as (_, client):
             first = await answered(client, "/state")
             await redis.flushdb()
             for path in READS[:-1]:
@@ -190,7 +155,7 @@ async def test_memory_answers_alone_when_all_else_goes_away(chosen: Settings, re
 
 
 async def test_with_nothing_anywhere_it_says_when_to_come_again(chosen: Settings) -> None:
-    async with gateway(chosen, **nowhere(chosen), **no_database(chosen)) as (served, client):
+    async with gateway(chosen, **nowhere(), **no_database()) as (served, client):
         for path in READS:
             response = await client.get(f"/{path}")
             assert (response.status_code, response.json()["code"]) == (503, "no_field")
@@ -206,7 +171,7 @@ async def test_many_readers_cause_one_load(chosen: Settings) -> None:
     async with world(chosen) as told:
         told.say(*gathering())
         await told.project()
-        async with gateway(chosen, **nowhere(chosen)) as (served, client):
+        async with gateway(chosen, **nowhere()) as (served, client):
             found = await asyncio.gather(*(answered(client, "/state") for _ in range(50)))
             assert served.gateway.reader.loads == 1
             assert len({one["data"]["at"] for one in found}) == 1
@@ -220,21 +185,11 @@ async def test_news_end_the_life_of_memory(chosen: Settings) -> None:
             await listening(served, told)
             told.say(lately("zoe", "BLOOM", room="hall"))
             await told.publish()
-            await shown(client, told.positions)
 
+            async def shown() -> bool:
+                return bool((await answered(client, "/state"))["reflects"]["positions"] == vector(told.positions))
 
-async def listening(served: Serving, told: World) -> None:
-    """Publishes until the gateway has heard of it."""
-    async with asyncio.timeout(30):
-        while not served.gateway.reader._listening:
-            await told.publish()
-            await asyncio.sleep(0.02)
-
-
-async def shown(client: httpx.AsyncClient, positions: dict[int, int]) -> None:
-    async with asyncio.timeout(30):
-        while (await answered(client, "/state"))["reflects"]["positions"] != vector(positions):
-            await asyncio.sleep(0.01)
+            await eventually(shown, "the newer field")
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["announced", "polled"])
@@ -244,7 +199,7 @@ async def test_at_least_waits_and_gives_up(chosen: Settings, heard: bool) -> Non
         told.say(*gathering())
         await told.publish()
         await told.project()
-        over = {} if heard else nowhere(chosen)
+        over = {} if heard else nowhere()
         async with gateway(patient, **over) as (served, client):
             if heard:
                 await listening(served, told)
@@ -253,9 +208,11 @@ async def test_at_least_waits_and_gives_up(chosen: Settings, heard: bool) -> Non
             asked = ",".join(f"{number}:{offset}" for number, offset in wanted.items())
             paths = [f"/{path}?at_least={asked}" for path in ("state", "snapshot", "rooms", "particles")]
             waiting = [asyncio.create_task(answered(client, path)) for path in paths]
-            async with asyncio.timeout(30):
-                while served.gateway.reader._waiting < len(paths):
-                    await asyncio.sleep(0.01)
+
+            async def wait_all() -> bool:
+                return served.gateway.reader._waiting == len(paths)
+
+            await eventually(wait_all, "readers that wait")
             assert not any(task.done() for task in waiting)
             await (told.publish() if heard else told.project())
             state, whole, rooms, particles = await asyncio.gather(*waiting)
