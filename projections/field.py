@@ -16,7 +16,7 @@
 - ``R``, the resonance of the field, is how loud all of it is. By itself it is the global resonance.
 
 With n places and sources and k pairs of them within reach: O(n log n + k), by a tree over the squares around the
-sources (Leutenegger et al., "STR: a simple and efficient algorithm for R-tree packing", 1997), and numpy over the pairs.
+sources (Leutenegger et al., "STR: a simple and efficient algorithm for R-tree packing", 1997) and numpy over pairs.
 """
 
 from __future__ import annotations
