@@ -22,8 +22,8 @@ sources (Leutenegger et al., "STR: a simple and efficient algorithm for R-tree p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,21 @@ BOUND: Final = 1e9
 
 _BLOCK: Final = 1_024
 """Places worked on at a time: with all sources within reach of all of them some 15 MB an array."""
+
+
+class Remembered(Protocol):
+    """A memory particle or a quantum field of a reading; the latter has ``harmonics`` and ``phase`` in its data."""
+
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def intensity(self) -> float: ...
+    @property
+    def x(self) -> float | None: ...
+    @property
+    def y(self) -> float | None: ...
+    @property
+    def data(self) -> dict[str, Any]: ...
 
 
 class Box(NamedTuple):
@@ -83,26 +98,27 @@ class Strength(NamedTuple):
 
 
 def sources(
-    particles: Sequence[Mapping[str, Any]],
-    quantum_fields: Sequence[Mapping[str, Any]],
+    particles: Sequence[Remembered],
+    quantum_fields: Sequence[Remembered],
     at: int,
     half_life_ms: float = HALF_LIFE_MS,
 ) -> Sources:
-    """Rows of a snapshot (``ParticleReading``) as they act at ``at`` (ms)."""
-    placed = [one for one in particles if one["x"] is not None]
-    sounding = [harmonic for one in quantum_fields for harmonic in one["data"].get("harmonics", ())]
+    """What acts at ``at`` (ms)."""
     rows = [
-        (one["x"], one["y"], one["intensity"] * 2.0 ** (-max(0, at - one["timestamp"]) / half_life_ms), 0.0, 0.0)
-        for one in placed
+        (one.x, one.y, one.intensity * 2.0 ** (-max(0, at - one.timestamp) / half_life_ms), 0.0, 0.0)
+        for one in particles
+        if one.x is not None
     ]
-    rows += [(one["x"], one["y"], one["amplitude"], one["frequency"], one["phase"]) for one in sounding]
+    placed = len(rows)
+    for harmonic in (harmonic for one in quantum_fields for harmonic in one.data.get("harmonics", ())):
+        rows.append((harmonic["x"], harmonic["y"], harmonic["amplitude"], harmonic["frequency"], harmonic["phase"]))
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
-    return Sources(table[:, :2], table[:, 2], table[:, 3], table[:, 4], len(placed))
+    return Sources(table[:, :2], table[:, 2], table[:, 3], table[:, 4], placed)
 
 
-def common_phase(quantum_fields: Sequence[Mapping[str, Any]]) -> float:
+def common_phase(quantum_fields: Sequence[Remembered]) -> float:
     """Circular mean (-pi..pi) of the quantum fields' phases; 0 with none, or when they cancel each other out."""
-    phases = [one["data"].get("phase", 0.0) for one in quantum_fields]
+    phases = [one.data.get("phase", 0.0) for one in quantum_fields]
     sine, cosine = math.fsum(map(math.sin, phases)), math.fsum(map(math.cos, phases))
     return math.atan2(sine, cosine) if math.hypot(sine, cosine) > 1e-9 else 0.0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,8 +52,13 @@ def wave(x: float, y: float, frequency: float, amplitude: float, phase: float) -
     return {"data": {"harmonics": [dict(zip(names, (x, y, frequency, amplitude, phase), strict=True))]}}
 
 
+def reading(some: Iterable[dict[str, Any]]) -> list[Any]:
+    """Plain rows as a reading has them."""
+    return [SimpleNamespace(**one) for one in some]
+
+
 def acting(*some: dict[str, Any], sounding: tuple[dict[str, Any], ...] = ()) -> Sources:
-    return field.sources(some, sounding, AT)
+    return field.sources(reading(some), reading(sounding), AT)
 
 
 def felt(sources: Sources, *places: tuple[float, float], **more: float) -> list[float]:
@@ -69,7 +76,7 @@ def felt(sources: Sources, *places: tuple[float, float], **more: float) -> list[
 def test_it_is_the_definition_at_every_place(
     some: list[Any], sounding: list[Any], places: list[tuple[float, float]], phase: float, resonance: float
 ) -> None:
-    sources = field.sources(some, sounding, AT)
+    sources = acting(*some, sounding=tuple(sounding))
     found = field.strength(sources, np.array(places), phase=phase, resonance=resonance)
     expected = [oracle.strength(x, y, some, sounding, AT, phase=phase, resonance=resonance) for x, y in places]
     np.testing.assert_allclose(found.values, expected, rtol=0, atol=CLOSE)
@@ -88,7 +95,7 @@ def test_it_is_the_definition_on_a_full_field() -> None:
     ]
     grid = Grid(50, 40, Box(-15.0, -10.0, 75.0, 70.0))
     places = field.centres(grid)
-    found = field.strength(field.sources(some, sounding, AT), places, phase=0.3, resonance=0.8)
+    found = field.strength(acting(*some, sounding=tuple(sounding)), places, phase=0.3, resonance=0.8)
     assert len(places) == 2_000
     assert found.acting == 1_010
     expected = [oracle.strength(x, y, some, sounding, AT, phase=0.3, resonance=0.8) for x, y in places.tolist()]
@@ -142,11 +149,11 @@ def test_cells_stand_row_by_row_from_below() -> None:
 
 
 def test_the_common_phase_is_a_circular_mean() -> None:
-    def fields(*phases: float) -> list[dict[str, Any]]:
-        return [{"data": {"phase": phase}} for phase in phases]
+    def fields(*phases: float) -> list[Any]:
+        return reading({"data": {"phase": phase}} for phase in phases)
 
     assert field.common_phase([]) == 0.0
-    assert field.common_phase([{"data": {}}]) == 0.0
+    assert field.common_phase(reading([{"data": {}}])) == 0.0
     assert field.common_phase(fields(3.0, 2 * math.pi - 3.0)) == pytest.approx(math.pi)
     assert field.common_phase(fields(0.1, 2 * math.pi + 0.3)) == pytest.approx(0.2)
     assert field.common_phase(fields(0.0, math.pi)) == 0.0
