@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from deploy import ports
 from projections.follow import Pool
-from projections.gateway import archaeology
+from projections.gateway import archaeology, cursors
 from projections.gateway.archaeology import SHOWN
 from projections.raw import Raw
 from streams.events import OPTS, Event
@@ -227,27 +228,25 @@ async def test_a_plan_uses_the_index_of_what_is_asked_for(dig: Dig) -> None:
     assert "Index Cond" in recent
 
 
-@pytest.mark.parametrize(
-    ("query", "name"),
-    [
-        ("from=tomorrow", "from"), ("until=-1", "until"), ("from=5&until=5", "from"), ("from=2023-13-01T00:00:00Z", "from"),
-        ("type=NOISE", "type"), ("type=BLOOM,", "type"), ("type=OPT_OUT", "type"), ("room=a b", "room"),
-        ("device=%00", "device"), ("device=" + "x" * 65, "device"), ("box=1,2,3", "box"), ("box=3,0,1,1", "box"),
-        ("box=0,0,nan,1", "box"), ("min_intensity=1.1", "min_intensity"), ("min_intensity=NaN", "min_intensity"),
-        ("limit=0", "limit"), ("cursor=!", "cursor"), ("cursor=WyJyb29tcyIsICJhIl0", "cursor"), ("colour=red", "colour"),
-        ("room=a&room=b", "room"), ("kind=rhythm", "kind"),
-    ],
-)  # fmt: skip
-async def test_what_cannot_be_asked_is_named(dig: Dig, query: str, name: str) -> None:
-    answer = await dig.client.get(f"{URL}?{query}")
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["parameter"] == name
+IMPOSSIBLE = [
+    ("from=tomorrow", "from"), ("until=-1", "until"), ("from=5&until=5", "from"),
+    ("from=2023-13-01T00:00:00Z", "from"), ("type=NOISE", "type"), ("type=BLOOM,", "type"), ("type=OPT_OUT", "type"),
+    ("room=a b", "room"), ("device=%00", "device"), ("device=" + "x" * 65, "device"), ("box=1,2,3", "box"),
+    ("box=3,0,1,1", "box"), ("box=0,0,nan,1", "box"), ("min_intensity=1.1", "min_intensity"),
+    ("min_intensity=NaN", "min_intensity"), ("limit=0", "limit"), ("cursor=!", "cursor"),
+    ("cursor=WyJyb29tcyIsICJhIl0", "cursor"), ("colour=red", "colour"), ("room=a&room=b", "room"),
+    ("kind=rhythm", "kind"),
+]  # fmt: skip
+
+
+async def test_what_cannot_be_asked_is_named(dig: Dig) -> None:
+    for query, name in IMPOSSIBLE:
+        answer = await dig.client.get(f"{URL}?{query}")
+        assert (answer.status_code, answer.json()["parameter"]) == (400, name), query
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_forged_cursor_is_none(dig: Dig) -> None:
-    from projections.gateway import cursors
-
     for key in ((-1, "a", "b"), (1 << 62, "a", "b"), (1, "no uuid", "hall"), (1, say("a", "BLOOM", 0).id, "a b")):
         answer = await dig.client.get(URL, params={"cursor": cursors.make("archaeology", *key)})
         assert (answer.status_code, answer.json().get("parameter")) == (400, "cursor"), key
@@ -269,10 +268,8 @@ async def test_answers_say_what_they_reflect_and_are_asked_about_again(dig: Dig)
 
 
 async def test_without_a_database_it_says_when_to_come_again(parts_settings: Settings) -> None:
-    import dataclasses
-
     url = f"postgresql://field:field@127.0.0.1:{ports.free()}/field"
-    settings = dataclasses.replace(parts_settings, database_url=url, gateway_metrics_port=0)
+    settings = replace(parts_settings, database_url=url, gateway_metrics_port=0)
     async with serving(settings) as served, httpx.AsyncClient(base_url=served.url, timeout=30) as client:
         for path in (URL, f"{URL}/patterns"):
             answer = await client.get(path)
