@@ -1,4 +1,4 @@
-"""The named statements of ``schema/sql/queries.sql``, ``checks.sql`` and ``gateway.sql``."""
+"""The named statements of ``schema/sql/queries.sql``, ``checks.sql`` and those beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import resources
 from typing import LiteralString
 
 _MARK = "-- name: "
-_FILES = ("queries.sql", "checks.sql", "gateway.sql")
+_FILES = ("queries.sql", "checks.sql", "gateway.sql", "archaeology.sql")
 
 
 @cache

@@ -169,6 +169,19 @@ class Settings:
     gateway_cors: str = _setting(
         "FIELD_GATEWAY_CORS", "", "origins whose pages may read, comma separated, or *; empty: none"
     )
+    strength_radius: float = _setting(
+        "FIELD_STRENGTH_RADIUS", 10.0, "nothing is felt further away: one body's reach, as of echoes", minimum=0.001
+    )
+    strength_half_life_ms: int = _setting(
+        "FIELD_STRENGTH_HALF_LIFE_MS",
+        300_000,
+        "what is remembered is felt half as much after five minutes, when a silent room is over",
+        minimum=1,
+    )
+    strength_kept: int = _setting("FIELD_STRENGTH_KEPT", 100, "field calculations kept; 0.3 MB each at most", minimum=0)
+    strength_kept_ms: int = _setting(
+        "FIELD_STRENGTH_KEPT_MS", 5_000, "how long: in that time what is felt fades by a hundredth", minimum=0
+    )
     archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = _setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")

@@ -15,7 +15,9 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from projections.gateway import routes_out
+from projections.gateway import routes_field, routes_out
+from projections.gateway.archaeology import Archaeology
+from projections.gateway.calculator import Calculator
 from projections.gateway.context import Gateway
 from projections.gateway.cors import cors
 from projections.gateway.history import Past
@@ -30,7 +32,7 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (routes_out.routes,)
+AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (routes_out.routes, routes_field.routes)
 """``routes()`` of each area; the first that matches a path has it."""
 
 
@@ -40,7 +42,13 @@ def build(settings: Settings) -> Gateway:
     watch = Watch(settings, pool, redis, lambda: reader.generation)
     reader = Reader(settings, pool, redis, watch.behind)
     past = Past(reader.cold, Kept(settings, redis, reader.hot.rest, reader.performance), lambda: reader.generation)
-    return Gateway(settings, pool, redis, reader=reader, past=past, watch=watch)
+    return Gateway(
+        settings, pool, redis, reader=reader, past=past, watch=watch,
+        calculator=Calculator(settings),
+        archaeology=Archaeology(
+            reader.cold, past.kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms
+        ),
+    )  # fmt: skip
 
 
 def create_app(gateway: Gateway, ended: Callable[[], None] = lambda: None) -> Starlette:

@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
 from projections.follow import Pool
+from projections.gateway.archaeology import Archaeology
+from projections.gateway.calculator import Calculator
 from projections.gateway.history import Past
 from projections.gateway.reader import Reader
 from projections.gateway.watch import Watch
@@ -33,6 +35,8 @@ class Gateway:
     reader: Reader
     past: Past
     watch: Watch
+    calculator: Calculator
+    archaeology: Archaeology
 
     @property
     def parts(self) -> tuple[Part, ...]:

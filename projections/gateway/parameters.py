@@ -56,6 +56,25 @@ class Parameters:
         value = self._given.get(name, choices[0])
         return value if value in choices else _refuse(name, f"is none of {', '.join(choices)}")
 
+    def some(self, name: str, known: tuple[str, ...]) -> tuple[str, ...] | None:
+        """One or more of ``known``, with commas between, in the order of ``known``."""
+        value = self._given.get(name)
+        if value is None:
+            return None
+        wanted = value.split(",")
+        if unknown := sorted(set(wanted) - set(known)):
+            _refuse(name, f"{unknown[0][:64]!r} is none of {', '.join(known)}")
+        return tuple(one for one in known if one in wanted)
+
+    def number(self, name: str, least: float, most: float) -> float | None:
+        """A number within bounds."""
+        value = self._given.get(name)
+        if value is None:
+            return None
+        if not _NUMBER.fullmatch(value) or not least <= float(value) <= most:
+            _refuse(name, f"is no number from {least:g} to {most:g}")
+        return float(value)
+
     def id(self, name: str) -> str | None:
         """A device's or room's id."""
         value = self._given.get(name)
@@ -100,6 +119,21 @@ class Parameters:
             _refuse(name, "has its first corner above its second")
         return box
 
+    def points(self, name: str, most: int) -> tuple[tuple[float, float], ...]:
+        """``x,y;x,y``; none where it is not given."""
+        value = self._given.get(name)
+        if value is None:
+            return ()
+        pairs = [part.split(",") for part in value.split(";")]
+        if len(pairs) > most:
+            _refuse(name, f"are {len(pairs)}, at most {most}")
+        if not all(len(pair) == 2 and all(_NUMBER.fullmatch(part) for part in pair) for pair in pairs):
+            _refuse(name, "are not x,y;x,y")
+        found = tuple((float(x), float(y)) for x, y in pairs)
+        if not all(-BOUND <= part <= BOUND for pair in found for part in pair):
+            _refuse(name, f"are beyond {BOUND:g}")
+        return found
+
     def at_least(self, partitions: int) -> Positions:
         """Positions that the answer has to reflect; empty: any will do."""
         value = self._given.get("at_least")
@@ -136,4 +170,9 @@ def _milliseconds(fraction: re.Match[str]) -> str:
 
 
 def _refuse(name: str, why: str) -> NoReturn:
-    raise Problem(400, "bad_parameter", f"{name}: {why}", parameter=name)
+    raise refused(name, why)
+
+
+def refused(name: str, why: str) -> Problem:
+    """The problem with a parameter."""
+    return Problem(400, "bad_parameter", f"{name}: {why}", parameter=name)
