@@ -15,7 +15,9 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from projections.gateway import routes_in
 from projections.gateway.context import Gateway
+from projections.gateway.intake import Intake
 from projections.gateway.problems import Problem, on_fault, on_http, on_problem
 from projections.hot import connect
 from projections.pool import make_pool
@@ -24,13 +26,14 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = ()
+AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (routes_in.routes,)
 """``routes()`` of each area; the first that matches a path has it."""
 
 
 def build(settings: Settings) -> Gateway:
     """A gateway whose parts do not run yet."""
-    return Gateway(settings, make_pool(settings.database_url), connect(settings))
+    pool, redis = make_pool(settings.database_url), connect(settings)
+    return Gateway(settings, pool, redis, Intake(settings, pool, redis))
 
 
 def create_app(gateway: Gateway, ended: Callable[[], None] = lambda: None) -> Starlette:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
 from projections.follow import Pool
+from projections.gateway.intake import Intake
 from streams.settings import Settings
 
 
@@ -27,11 +28,12 @@ class Gateway:
     settings: Settings
     pool: Pool
     redis: Redis
+    intake: Intake
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """What runs in the background."""
-        return ()
+        return (self.intake,)
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:
