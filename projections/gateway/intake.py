@@ -40,7 +40,7 @@ SLICE_EVENTS: Final = 200
 THREAD_BYTES: Final = 65_536
 """Longer text is taken apart beside the loop: nothing says that it is well formed."""
 _SPACE: Final = b" \t\r\n"
-_STATUS: Final = {"too_large": 413, "empty": 422}
+_STATUS: Final = {"too_large": 413, "empty": 422, "bad_value": 422}
 _WRAPPED: Final = re.compile(rb'\{\s*"events"\s*:\s*(\[.*\])\s*\}', re.DOTALL)
 
 
