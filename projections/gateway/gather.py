@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 RECORD_BYTES: Final = 128 * 1024
 SET_BYTES: Final = 512 * 1024
 """Estimated; half of what a broker takes by default."""
+GRACE_S: Final = 1.0
+"""For what other partitions have under way when one of them was refused."""
 FRAME_EVENTS_MIN: Final = 8
 """Fewer are an array: a frame costs its readers as much as ten events as JSON, however few it holds."""
 
@@ -149,12 +151,12 @@ class Gather:
             self._route(line, submission, events, sizes)
 
     async def _close(self, line: Line, stop: asyncio.Event) -> None:
-        """No new sets; those under way get their time unless something is wrong with the line."""
+        """No new sets; those under way get their time, a short one when something is wrong with the line."""
         self._line = None
         if stop.is_set():
             self._away = NotStored("stopping", "this gateway is about to end")
-        if not self._broken.is_set() and self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._ack_s)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=min(GRACE_S, self._ack_s) if self._broken.is_set() else self._ack_s)
         error = NotStored("log_away", "the line to the log was lost")
         for items in self._waiting.values():
             self._fail(items, error)

@@ -26,6 +26,7 @@ class Line:
         self.topic = topic
         self.partitions = partitions
         self._producer = producer
+        self._over = asyncio.get_running_loop().create_future()
 
     async def send(self, partition: int, records: Sequence[Record]) -> int:
         """Records in one batch; returns the first one's offset when all replicas have them. Raises KafkaError."""
@@ -36,13 +37,20 @@ class Line:
                 raise KafkaError(f"{len(records)} records are more than a batch takes")
         batch.close()
         future = await self._producer.send_batch(batch, self.topic, partition=partition)
-        offset = int((await future).offset)
+        try:
+            await asyncio.wait((future, self._over), return_when=asyncio.FIRST_COMPLETED)
+            if not future.done():
+                raise KafkaConnectionError("the line was given up")
+            offset = int(future.result().offset)
+        finally:
+            future.cancel()  # of a shield: the records go on, and what becomes of them is nobody's any more
         if offset < 0:  # stored before, and so long ago that the broker does not know where
             raise KafkaError("the broker does not say where it is")
         return offset
 
     async def end(self) -> None:
-        """Whatever is under way fails, then the connections are closed."""
+        """Whatever is under way fails, and the connections are closed."""
+        self._over.cancel()
         await _end(self._producer)
 
 
@@ -71,16 +79,14 @@ async def connect(settings: Settings, topic: str) -> Line:
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
-    """aiokafka's own stop waits for what is under way, for ever when the brokers are gone: all of it fails first."""
-    producer._message_accumulator.fail_all(KafkaConnectionError("the line was given up"))
+    """aiokafka's own stop waits for what is under way, for ever when the brokers are gone. This does not."""
+    producer._closed = True
     sender = producer._sender.sender_task
-    if sender is not None and not sender.done():
-        sender.cancel()
-    with contextlib.suppress(Exception):  # its own requests may be in any state
+    if sender is not None:
+        sender.cancel()  # then it waits for its requests, which end with the connections
+    with contextlib.suppress(Exception):  # whatever state they are in
         async with asyncio.timeout(END_S):
             await producer.client.close()
-            if sender is not None:
-                await asyncio.wait([sender])
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(END_S):
-            await producer.stop()
+    while sender is not None and not sender.done():
+        await asyncio.wait((sender,), timeout=END_S)
+        sender.cancel()

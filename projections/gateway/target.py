@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
 FIRST_S: Final = 3.0
-"""At the start PostgreSQL gets this long to say what is current."""
+"""PostgreSQL gets this long to say what is current."""
 
 
 class Target:
@@ -36,7 +36,7 @@ class Target:
         self._asked = asyncio.Event()
 
     async def first(self) -> None:
-        """Wait for the first answer, or for the time that it may take."""
+        """Wait until PostgreSQL was asked once, whether it has answered or not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_S):
                 await self._asked.wait()
@@ -46,7 +46,7 @@ class Target:
         while not stop.is_set():
             with contextlib.suppress(psycopg.Error, OSError, TimeoutError):
                 await self._ask()
-                self._asked.set()
+            self._asked.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), EVERY_S)
 
