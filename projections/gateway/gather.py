@@ -96,6 +96,11 @@ class Gather:
         self._timer: asyncio.Handle | None = None
         self._broken = asyncio.Event()
 
+    @property
+    def topic(self) -> str | None:
+        """Where events go; None while there is no line to the broker."""
+        return None if self._line is None else self._line.topic
+
     async def submit(self, events: Sequence[Event], sizes: Sequence[int]) -> Submission:
         """Events with the bytes that each came as; returns when all are on the log, or some have failed.
 
