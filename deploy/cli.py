@@ -11,10 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.commands import archive, daemons, info, publishing, reading, rejected, replay, stack, status, waiting
+from deploy.commands import archive, daemons, info, publishing, reading, rejected, replay, stack, status, token, waiting
 from streams.errors import FieldError
 
-FAMILIES = (stack, status, publishing, archive, waiting, reading, rejected, replay, daemons, info)
+FAMILIES = (stack, status, publishing, archive, waiting, reading, rejected, replay, daemons, token, info)
 INTERRUPTED = 130
 
 

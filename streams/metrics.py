@@ -53,6 +53,12 @@ GATEWAY_SECONDS = Histogram(
     "field_gateway_seconds", "From a request to the first byte of its answer", ["route"], buckets=_SECONDS,
     registry=REGISTRY,
 )  # fmt: skip
+GATEWAY_EVENTS = Counter("field_gateway_events", "Events of requests by verdict", ["verdict"], registry=REGISTRY)
+GATEWAY_ACKNOWLEDGED_SECONDS = Histogram(
+    "field_gateway_acknowledged_seconds", "From taking events to the broker's acknowledgement", buckets=_SECONDS,
+    registry=REGISTRY,
+)  # fmt: skip
+GATEWAY_WAITING = Gauge("field_gateway_waiting_events", "Events that wait for the broker", registry=REGISTRY)
 
 # all of them
 PART_UP = Gauge("field_part_up", "1 while a part answers", ["part"], registry=REGISTRY)

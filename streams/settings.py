@@ -182,6 +182,34 @@ class Settings:
     strength_kept_ms: int = _setting(
         "FIELD_STRENGTH_KEPT_MS", 5_000, "how long: in that time what is felt fades by a hundredth", minimum=0
     )
+    gateway_gather_ms: int = _setting(
+        "FIELD_GATEWAY_GATHER_MS",
+        2,
+        "events that arrive within this go to the broker together",
+        minimum=0,
+        maximum=1_000,
+    )
+    gateway_ack_ms: int = _setting(
+        "FIELD_GATEWAY_ACK_MS", 10_000, "503 when the broker has not acknowledged events within this", minimum=100
+    )
+    gateway_waiting_events: int = _setting(
+        "FIELD_GATEWAY_WAITING_EVENTS", 100_000, "more events waiting for the broker are refused (503)", minimum=1
+    )
+    gateway_waiting_bytes: int = _setting(
+        "FIELD_GATEWAY_WAITING_BYTES",
+        67_108_864,
+        "the same in bytes, once for requests being read and once for events that wait",
+        minimum=65_536,
+    )
+    gateway_device_rate: float = _setting(
+        "FIELD_GATEWAY_DEVICE_RATE", 200.0, "events a second of one device, on average; 0: no limit", minimum=0.0
+    )
+    gateway_address_rate: float = _setting(
+        "FIELD_GATEWAY_ADDRESS_RATE", 20_000.0, "events a second of one address, on average; 0: no limit", minimum=0.0
+    )
+    gateway_burst_s: int = _setting(
+        "FIELD_GATEWAY_BURST_S", 10, "so many seconds' events at once, for a device that was offline", minimum=1
+    )
     archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = _setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")

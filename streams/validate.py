@@ -26,6 +26,8 @@ __all__ = [
     "RECORD_EVENTS_MAX",
     "Limits",
     "Rejection",
+    "elements",
+    "read_element",
     "read_record",
     "received_at",
 ]
@@ -91,12 +93,17 @@ def read_record(
         if form == b"{":
             return [_one(value, 0, latest_ms, limits)]
         if form == b"[":
-            found = _elements(value)
+            found = elements(value)
             return [_one(piece, index, latest_ms, limits) for index, piece in enumerate(found)]
         rows = decode_frame(value, limits, latest_ms)
     except WireError as error:
         return [_reject(0, error, value or b"")]
     return [row if isinstance(row, Event) else _reject(i, row.error, row.raw) for i, row in enumerate(rows)]
+
+
+def read_element(piece: bytes, index: int, received_ms: int, limits: Limits = LIMITS) -> Event | Rejection:
+    """What ``read_record`` says of one element of an array, or of an object alone."""
+    return _one(piece, index, received_ms + limits.skew_ms_max, limits)
 
 
 def received_at(header: bytes | None, appended_ms: int) -> int:
@@ -132,8 +139,11 @@ def _check_content_type(content_type: bytes, is_frame: bool) -> None:
         raise WireError("content_type", f"{name.decode()}, but the bytes are something else")
 
 
-def _elements(array: bytes) -> list[bytes]:
-    """The raw elements of an array: by msgspec where all of it is JSON, by brackets and commas where it is not."""
+def elements(array: bytes) -> list[bytes]:
+    """The raw elements of an array: by msgspec where all of it is JSON, by brackets and commas where it is not.
+
+    Raises WireError: empty, too_large, and malformed_json when its brackets do not match.
+    """
     found: Sequence[bytes | msgspec.Raw]
     try:
         found = _pieces(array)

@@ -13,6 +13,7 @@ from projections.follow import Pool
 from projections.gateway.archaeology import Archaeology
 from projections.gateway.calculator import Calculator
 from projections.gateway.history import Past
+from projections.gateway.intake import Intake
 from projections.gateway.reader import Reader
 from projections.gateway.watch import Watch
 from streams.settings import Settings
@@ -32,6 +33,7 @@ class Gateway:
     settings: Settings
     pool: Pool
     redis: Redis
+    intake: Intake
     reader: Reader
     past: Past
     watch: Watch
@@ -41,7 +43,7 @@ class Gateway:
     @property
     def parts(self) -> tuple[Part, ...]:
         """What runs in the background."""
-        return (self.reader, self.watch)
+        return (self.intake, self.reader, self.watch)
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

@@ -21,12 +21,16 @@ PURE = (
     "projections.rows",
     "projections.field",
     "projections.patterns",
+    "projections.gateway.pseudonyms",
+    "projections.gateway.tokens",
+    "projections.gateway.strict",
+    "projections.gateway.buckets",
 )
 """Beside all of ``streams.fold``. What a pure module imports of the project is held to the same rules."""
 # fmt: off
 HARMLESS = frozenset((
     "__future__", "abc", "base64", "binascii", "bisect", "cmath", "collections", "collections.abc",
-    "dataclasses", "enum", "functools", "hashlib", "heapq", "itertools", "json", "math", "msgspec",
+    "dataclasses", "enum", "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec",
     "numpy", "numpy.typing", "operator", "re", "shapely", "string", "struct", "types", "typing", "zlib",
 ))
 # fmt: on

@@ -1,0 +1,147 @@
+"""How many events a device and an address may send: token buckets in Redis, so that all gateways count together.
+
+While Redis is away each gateway counts for itself, in memory. Answers carry the header fields RateLimit and
+RateLimit-Policy as draft-ietf-httpapi-ratelimit-headers-11 writes them; the unit is an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from projections.gateway.buckets import Ask, Buckets, Told
+from projections.gateway.problems import Problem
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ANSWER_S: Final = 1.0
+AGAIN_S: Final = 5.0
+"""Redis is left alone for so long after it did not answer."""
+AT_ONCE: Final = 16
+"""Connections that ask at a time."""
+DEVICES_MAX: Final = 64
+"""A request that speaks for more devices is a publisher's: only its address is limited."""
+REFUSED_MAX: Final = 10_000
+PREFIX: Final = "gateway:limit"
+
+
+class Limiter:
+    """``check`` before a request is read, ``charge`` when it is known what it holds."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self.memory = Buckets()
+        self._redis = redis
+        self._burst_s = settings.gateway_burst_s
+        self._rates = {"device": settings.gateway_device_rate, "address": settings.gateway_address_rate}
+        self._script = redis.register_script(
+            resources.files("projections.gateway").joinpath("limits.lua").read_text(encoding="utf-8")
+        )
+        self._again_s = 0.0
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._refused: OrderedDict[str, float] = OrderedDict()
+
+    def check(self, address: str, device: str | None) -> None:
+        """Raises Problem (429) for whom a bucket was empty a moment ago, without a question to Redis."""
+        names = [("address", neighbourhood(address))] + ([] if device is None else [("device", device)])
+        for policy, name in names:
+            until = self._refused.get(_key(policy, name))
+            if until is not None and until > time.monotonic():
+                wait_ms = math.ceil((until - time.monotonic()) * 1_000)
+                raise self._problem([policy], wait_ms, self._headers({policy: Told(0, wait_ms)}))
+
+    async def charge(self, address: str, devices: Mapping[str, int], events: int) -> dict[str, str]:
+        """Header fields of the answer; raises Problem (429).
+
+        ``devices``: events by device id; ``events``: all of the request, also those that nobody can read.
+        """
+        asks = self._asks(address, devices, events)
+        if not asks:
+            return {}
+        charged, told = await self._ask(asks)
+        worst: dict[str, Told] = {}
+        for ask, one in zip(asks, told, strict=True):
+            policy = ask.key.split(":")[2]
+            if not charged and one.wait_ms:
+                self._remember(ask.key, one.wait_ms)
+            if policy not in worst or (-one.wait_ms, one.left) < (-worst[policy].wait_ms, worst[policy].left):
+                worst[policy] = one
+        headers = self._headers(worst)
+        if not charged:
+            wait_ms = max(one.wait_ms for one in told)
+            raise self._problem([policy for policy, one in worst.items() if one.wait_ms], wait_ms, headers)
+        return headers
+
+    def _asks(self, address: str, devices: Mapping[str, int], events: int) -> list[Ask]:
+        wanted = [("address", neighbourhood(address), max(1, events))]
+        if len(devices) <= DEVICES_MAX:
+            wanted += [("device", device, count) for device, count in devices.items()]
+        return [
+            Ask(_key(policy, name), rate, rate * self._burst_s, cost)
+            for policy, name, cost in wanted
+            if (rate := self._rates[policy])
+        ]
+
+    async def _ask(self, asks: Sequence[Ask]) -> tuple[bool, list[Told]]:
+        if time.monotonic() >= self._again_s:
+            try:
+                async with self._gate, asyncio.timeout(ANSWER_S):
+                    found = await self._script(
+                        keys=[ask.key for ask in asks],
+                        args=[one for ask in asks for one in (ask.rate, ask.capacity, ask.cost)],
+                    )
+                return bool(found[0]), [Told(*found[at : at + 2]) for at in range(1, len(found), 2)]
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("limits are counted by this gateway alone: Redis does not answer (%r)", error)
+                self._again_s = time.monotonic() + AGAIN_S
+        return self.memory.charge(asks, time.monotonic() * 1_000)
+
+    def _remember(self, key: str, wait_ms: int) -> None:
+        self._refused[key] = time.monotonic() + wait_ms / 1_000
+        self._refused.move_to_end(key)
+        while len(self._refused) > REFUSED_MAX:
+            self._refused.popitem(last=False)
+
+    def _problem(self, policies: Sequence[str], wait_ms: int, headers: dict[str, str]) -> Problem:
+        seconds = max(1, math.ceil(wait_ms / 1_000))
+        detail = f"more events than this {' and this '.join(policies)} may send; again in {seconds} s"
+        more = {"violated-policies": list(policies)}
+        return Problem(429, "rate_limited", detail, retry_after_s=seconds, headers=headers, **more)
+
+    def _headers(self, told: Mapping[str, Told]) -> dict[str, str]:
+        """``t`` is the time until there is enough, or until the bucket is full again."""
+        policies, limits = [], []
+        for policy, one in told.items():
+            rate = self._rates[policy]
+            quota = math.floor(rate * self._burst_s)
+            reset_s = math.ceil(one.wait_ms / 1_000 if one.wait_ms else (quota - one.left) / rate)
+            policies.append(f'"{policy}";q={quota};qu="events";w={self._burst_s}')
+            limits.append(f'"{policy}";r={max(0, one.left)};t={max(0, reset_s)}')
+        return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(limits)}
+
+
+def neighbourhood(address: str) -> str:
+    """What counts as one address: of IPv6 the network of 64 bits that one household has."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+    return address
+
+
+def _key(policy: str, name: str) -> str:
+    return f"{PREFIX}:{policy}:{name}"
