@@ -37,9 +37,13 @@ if TYPE_CHECKING:
 
 SLICE_EVENTS: Final = 200
 """Judged in one go; others have their turn in between."""
+EVENT_BYTES: Final = 1_000
+"""A body that cannot be taken apart counts as one event for so many bytes."""
 THREAD_BYTES: Final = 65_536
 """Longer text is taken apart beside the loop: nothing says that it is well formed."""
 _SPACE: Final = b" \t\r\n"
+_DEEP: Final = b"[" * 200
+"""Stands for what is nested beyond writing: it is rejected as too deep."""
 _STATUS: Final = {"too_large": 413, "empty": 422, "bad_value": 422}
 _WRAPPED: Final = re.compile(rb'\{\s*"events"\s*:\s*(\[.*\])\s*\}', re.DOTALL)
 
@@ -87,7 +91,11 @@ async def accept(gateway: Gateway, body: bytes | Sequence[Any], caller: Caller) 
     taken apart, 429, and 503 when not all that is good could be stored (``events`` tells which is).
     """
     intake = gateway.intake
-    pieces = await _pieces(body)
+    try:
+        pieces = await _pieces(body)
+    except Problem:  # looked at for nothing, and the longer the more
+        await intake.limiter.charge(caller.address, {}, 1 + len(body) // EVENT_BYTES)
+        raise
     judged = await _judge(intake, pieces, caller)
     counts = Counter(one.device_id for one in judged if isinstance(one, Event))
     if caller.device is not None:
@@ -214,7 +222,10 @@ def _text(one: Any) -> bytes:
     """An event as JSON. Python's own writer: it keeps NaN and half characters, so that they are named."""
     if isinstance(one, bytes | bytearray | memoryview | msgspec.Raw):
         return bytes(one).strip(_SPACE)
-    return json.dumps(one, separators=(",", ":")).encode()
+    try:
+        return json.dumps(one, separators=(",", ":")).encode()
+    except RecursionError:
+        return _DEEP
 
 
 class _Named(msgspec.Struct):
