@@ -156,7 +156,10 @@ def _inner(text: bytes) -> bytes | None:
         outer = _outer(text)
     except (ValueError, RecursionError):  # one bad event must not hide the others
         found = _WRAPPED.fullmatch(text)
-        return found[1] if found else None
+        if found:
+            return found[1]
+        _in_doubt(text)
+        return None
     if outer.events is msgspec.UNSET or outer.type is not msgspec.UNSET:
         return None
     inner = bytes(outer.events)
@@ -165,6 +168,16 @@ def _inner(text: bytes) -> bytes | None:
     if (found_fault := fault(text.replace(inner, b"null", 1))) is not None:
         raise WireError(*found_fault)
     return inner
+
+
+def _in_doubt(text: bytes) -> None:
+    """An object that holds more than events, and is not JSON as we take it: all of it is refused, by its fault."""
+    try:
+        outer = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    if "events" in outer and "type" not in outer and (found := fault(text)) is not None:
+        raise WireError(*found)
 
 
 async def _judge(intake: Intake, pieces: Sequence[bytes], caller: Caller) -> list[Event | Verdict]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,12 +29,23 @@ documents = st.lists(mutated() | events().map(lambda event: json.loads(encode_ev
 def test_an_array_and_its_wrapping_are_what_the_worker_reads(found: list[Any], space: str) -> None:
     array = space + json.dumps(found) + space
     wanted = read_record(array.encode(), NOW)
-    for body in (array, f'{space}{{"events": {array}}}', f'{{"a": 1, "events":{array}, "b": [2]}}'):
+    bodies = [array, f'{space}{{"events": {array}}}']
+    if fault(array.encode()) is None:
+        bodies.append(f'{{"a": 1, "events":{array}, "b": [2]}}')
+    for body in bodies:
         pieces = split(body.encode())
         assert [read_element(piece, index, NOW) for index, piece in enumerate(pieces)] == wanted
     if isinstance(found[0], dict) and "events" not in found[0]:
         alone = json.dumps(found[0]).encode()
         assert split(alone) == [alone]
+
+
+def test_a_fault_in_an_object_that_holds_more_than_events_is_that_of_the_whole() -> None:
+    for text, reason in (("[NaN]", "not_finite"), (r'[{"data": {"direction": "\ud800"}}]', "lone_surrogate")):
+        body = f'{{"a": 1, "events": {text}, "b": 2}}'.encode()
+        with pytest.raises(Problem) as refused:
+            split(body)
+        assert (refused.value.status, refused.value.code) == (400, reason)
 
 
 @given(st.lists(st.sampled_from([
