@@ -160,12 +160,12 @@ def _pairs(acting: Sources, places: Floats, radius: float) -> Iterator[tuple[sli
     """Block by block of the places: (block, place in it, source, (distance / radius)^2) of all pairs within reach."""
     if not len(acting.places):
         return
-    x, y = acting.places.T
+    x, y = np.ascontiguousarray(acting.places.T)
+    to_x, to_y = np.ascontiguousarray(places.T)
     tree = shapely.STRtree(shapely.box(x - radius, y - radius, x + radius, y + radius))
     for start in range(0, len(places), _BLOCK):
         block = slice(start, start + _BLOCK)
-        where, which = tree.query(shapely.points(places[block]))
-        apart = (places[block][where] - acting.places[which]) / radius
-        near = np.einsum("ij,ij->i", apart, apart)
+        where, which = tree.query(shapely.points(to_x[block], to_y[block]))
+        near = ((to_x[block][where] - x[which]) / radius) ** 2 + ((to_y[block][where] - y[which]) / radius) ** 2
         within = near < 1.0
         yield block, where[within], which[within], near[within]

@@ -153,9 +153,18 @@ class Archaeology:
         return Events(events, following), Reflects("database", raw, at, max(0, now_ms() - at), generation, stale)
 
     async def patterns(self, filters: Filters, kinds: Sequence[str] = KINDS) -> tuple[msgspec.Raw, Reflects]:
-        """``digging.Patterns`` as JSON; raises Problem (503)."""
+        """``digging.Patterns`` as JSON; raises Problem (503). Those of one device are not kept: it may opt out."""
         question = f"patterns {','.join(kinds)} {msgspec.json.encode(filters).decode()}"
-        told: Told = await self.kept.ask(question, lambda: self._dig(question, filters, kinds))
+        if filters.device is not None:
+            found = await self._dig(question, filters, kinds)
+            told = self._refuse() if found is None else Told(found, "database")
+        else:
+            try:
+                told = await self.kept.ask(question, lambda: self._dig(question, filters, kinds))
+            except Problem as problem:
+                if problem.code == "database_away":
+                    self._refuse()
+                raise
         return told.found.data, self.kept.reflects(told)
 
     async def _dig(self, question: str, filters: Filters, kinds: Sequence[str]) -> Found | None:

@@ -24,7 +24,8 @@ collective
   )
 
 -- name: archaeology_events
--- A page, newest first. The row comparison is not enough for chunks to be passed over, the plain one is.
+-- A page, newest first: by e.id, not by the text that is shown, since the index has that order. The row comparison is
+-- not enough for chunks to be passed over, the plain one is.
 SELECT id::text, routing_key, device_id, user_id, room_id, type, data::text, ST_X(position), ST_Y(position), z,
        intensity, round(extract(epoch FROM timestamp) * 1000)::bigint,
        round(extract(epoch FROM received) * 1000)::bigint, log_partition, log_offset, log_index
@@ -33,7 +34,7 @@ WHERE {where}
   AND timestamp <= coalesce(field_time(%(after)s::bigint), 'infinity')
   AND (%(after)s::bigint IS NULL
        OR (timestamp, id, routing_key) < (field_time(%(after)s::bigint), %(after_id)s::uuid, %(after_key)s::text))
-ORDER BY timestamp DESC, id DESC, routing_key DESC
+ORDER BY e.timestamp DESC, e.id DESC, e.routing_key DESC
 LIMIT %(rows)s
 
 -- name: archaeology_patterns
@@ -43,5 +44,5 @@ SELECT round(extract(epoch FROM timestamp) * 1000)::bigint, type, device_id, roo
        CASE WHEN type = 'BREATH' THEN (data ->> 'rate')::double precision END
 FROM consciousness_events e
 WHERE {where}
-ORDER BY timestamp DESC, id DESC, routing_key DESC
+ORDER BY e.timestamp DESC, e.id DESC, e.routing_key DESC
 LIMIT %(rows)s

@@ -116,8 +116,17 @@ async def test_whoever_opts_out_is_in_no_pattern(dig: Dig) -> None:
     before = await asked(dig.client, device="ana", kind="rhythm")
     assert before["events"] > 200
     await dig.put([say("ana", "OPT_OUT", HALF_HOUR_S + 1)])
-    # a question that was not asked before: patterns name nobody, and may be some seconds old
-    assert (await asked(dig.client, device="ana", kind="bursts"))["events"] == 0
+    assert (await asked(dig.client, device="ana", kind="rhythm"))["events"] == 0
+
+
+async def test_too_much_to_look_through_is_told(dig: Dig) -> None:
+    """Locked rows take as long as very many."""
+    async with dig._pool.connection() as connection:
+        await connection.execute("LOCK TABLE consciousness_events")
+        for path in (f"{URL}?kind=trend", f"{URL}?device=ana", "/api/consciousness/archaeology"):
+            answer = await dig.client.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (503, "too_slow")
+            assert int(answer.headers["retry-after"]) >= 1
 
 
 async def test_patterns_that_were_asked_for_answer_while_the_database_is_away(
