@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from projections.gateway import answers
 from schema.examples import records
 from schema.examples.documents import EXAMPLES
 from streams import changes
@@ -172,12 +173,27 @@ def reading_schema() -> Json:
     }
 
 
+def gateway_schema() -> Json:
+    """The schemas of the gateway's answers, by path."""
+    paths, classes = zip(*answers.ANSWERS.items(), strict=True)
+    schemas, parts = msgspec.json.schema_components(classes, ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:the-field:gateway:v1",
+        "title": "What the gateway answers, by path",
+        "type": "object",
+        "properties": dict(zip(paths, schemas, strict=True)),
+        "$defs": parts,
+    }
+
+
 def files() -> dict[str, bytes]:
     """Everything that is generated: contents by path below ``schema``."""
     out = {f"events/{kind.lower()}/v1.json": _bytes(event_schema(kind)) for kind in ev.TYPES}
     out["events/breath/v0.json"] = _bytes(event_schema(ev.BREATH, 0))
     out["changes/v1.json"] = _bytes(changes_schema())
     out["reading/v1.json"] = _bytes(reading_schema())
+    out["gateway/v1.json"] = _bytes(gateway_schema())
     good, bad = records.good(), records.bad()
     out |= {f"examples/good/{one.name}": one.value for one in good}
     out |= {f"examples/bad/{one.name}": one.value for one in bad}

@@ -6,7 +6,7 @@ What is not known is null.
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -192,6 +192,21 @@ class About(msgspec.Struct, frozen=True):
     links: dict[str, str]
     tokens: bool
     pseudonyms: bool
+
+
+ANSWERS: Final[dict[str, Any]] = {
+    "/api/": About,
+    "/api/health": Health,
+    "/api/consciousness/state": Answer[Brief],
+    "/api/consciousness/snapshot": Answer[Snapshot],
+    "/api/consciousness/metrics": Answer[Figures],
+    "/api/consciousness/history": Answer[History],
+    "/api/consciousness/rooms": Answer[Rooms],
+    "/api/consciousness/rooms/{room_id}": Answer[RoomReading],
+    "/api/consciousness/entanglements": Answer[Pairs],
+    "/api/consciousness/particles": Answer[Particles],
+}
+"""By path."""
 
 
 def brief(field: Snapshot) -> Brief:

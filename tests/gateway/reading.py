@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import httpx
+from jsonschema import Draft202012Validator
 
 from deploy import ports
+from schema.generate import ROOT
 from streams.settings import Settings
 from tests.fixtures.gateway import Serving, serving
+
+SCHEMA = Draft202012Validator(json.loads((ROOT / "gateway/v1.json").read_bytes()))
 
 
 @asynccontextmanager
@@ -30,6 +35,9 @@ async def answered(client: httpx.AsyncClient, path: str, **parameters: Any) -> d
     response = await client.get(path, params=parameters or None)
     assert response.status_code == 200, response.text
     found = response.json()
+    place = path.partition("?")[0]
+    place = "/rooms/{room_id}" if place.startswith("/rooms/") else place
+    SCHEMA.validate({f"/api/consciousness{place}": found})
     performance = found["performance"]
     assert performance["calculationComplexity"] == "O(n log n)"
     assert 0 <= performance["cacheHitRate"] <= 1

@@ -16,7 +16,7 @@ from streams import topics
 from streams.settings import Settings
 from tests.fixtures.gateway import Serving
 from tests.gateway.filling import World, gathering, world
-from tests.gateway.reading import alone, answered, eventually, gateway, nowhere
+from tests.gateway.reading import SCHEMA, alone, answered, eventually, gateway, nowhere
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ async def health(served: Serving) -> dict[str, Any]:
     assert response.status_code == 200
     assert response.headers["cache-control"] == "no-store"
     found: dict[str, Any] = response.json()
+    SCHEMA.validate({"/api/health": found})
     assert set(found["parts"]) == {"kafka", "postgres", "redis", "worker", "projector", "publisher"}
     assert all(set(part) == {"up", "lag", "freshness_s", "problem"} for part in found["parts"].values())
     return found

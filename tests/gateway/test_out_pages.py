@@ -12,7 +12,7 @@ import pytest
 from projections.gateway.parameters import FIELDS_MAX
 from streams.settings import Settings
 from tests.gateway.filling import gathering, lately, world
-from tests.gateway.reading import alone, answered, gateway, no_database, refused
+from tests.gateway.reading import SCHEMA, alone, answered, gateway, no_database, refused
 
 
 @pytest.fixture
@@ -223,6 +223,7 @@ async def test_about() -> None:
     async with gateway(alone()) as (served, _), httpx.AsyncClient() as client:
         found = (await client.get(f"{served.url}/api/")).json()
         assert (found["name"], found["tokens"], found["pseudonyms"]) == ("the field", False, False)
+        SCHEMA.validate({"/api/": found})
         assert found["links"]["state"] == "/api/consciousness/state"
     async with (
         gateway(replace(alone(), gateway_key="k" * 32, pseudonym_key="p" * 32)) as (served, _),

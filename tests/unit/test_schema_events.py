@@ -63,7 +63,7 @@ def test_committed_files_are_the_generated_ones():
     generated = files()
     for name, content in generated.items():
         assert (ROOT / name).read_bytes() == content, f"{name}: run python -m schema.generate"
-    folders = ("events", "changes", "reading", "examples/good", "examples/bad")
+    folders = ("events", "changes", "reading", "gateway", "examples/good", "examples/bad")
     present = {path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.*")}
     assert present == generated.keys() - {"examples/manifest.json"}
 
