@@ -3,6 +3,9 @@
 import uPlot from "uplot";
 import { columns } from "./history.js";
 
+/** Seconds between two times on the axis: minutes and more, as they are written to the minute. */
+const TIMES = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
+
 const two = (value) => String(value).padStart(2, "0");
 
 function stamps(plot, splits) {
@@ -12,6 +15,15 @@ function stamps(plot, splits) {
     if (range > 3 * 86_400) return time.toLocaleDateString(undefined, { day: "numeric", month: "short" });
     return `${two(time.getHours())}:${two(time.getMinutes())}`;
   });
+}
+
+/** The part of 0..1 that is lived in, at least a fifth of it: so small changes are seen, and noise is not made big. */
+export function close(least, most) {
+  if (!Number.isFinite(least) || !Number.isFinite(most)) return [0, 1];
+  const middle = (least + most) / 2;
+  const half = Math.max(0.12, (most - least) * 0.75);
+  const low = Math.max(0, Math.min(1 - 2 * half, middle - half));
+  return [low, Math.min(1, low + 2 * half)];
 }
 
 export class Chart {
@@ -84,10 +96,10 @@ export class Chart {
       padding: [rem * 0.5, rem * 0.4, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
-      scales: { x: { time: true }, y: { range: [0, 1] }, people: { range: (_, __, most) => [0, Math.max(4, (most ?? 1) * 1.25)] } },
+      scales: { x: { time: true }, y: { range: (_, least, most) => close(least, most) }, people: { range: (_, __, most) => [0, Math.max(4, (most ?? 1) * 1.25)] } },
       axes: [
-        { ...axis, size: rem * 1.5, space: rem * 4.5, grid: { show: false }, values: stamps },
-        { ...axis, size: rem * 2.4, splits: [0, 0.5, 1], grid: { stroke: colour("--rule"), width: 1 }, values: (_, list) => list.map((v) => v.toFixed(1)) },
+        { ...axis, size: rem * 1.5, space: rem * 4.5, grid: { show: false }, incrs: TIMES, values: stamps },
+        { ...axis, size: rem * 2.4, space: rem * 1.9, grid: { stroke: colour("--rule"), width: 1 }, values: (_, list) => list.map((v) => v.toFixed(v * 10 === Math.round(v * 10) ? 1 : 2)) },
         { ...axis, size: rem * 2.6, side: 1, scale: "people", grid: { show: false }, space: rem * 2.2, values: (_, list) => list.map((v) => (Number.isInteger(v) ? String(v) : "")) },
       ],
       hooks: { draw: [(plot) => this.#mark(plot, colour("--accent"))] },
@@ -111,6 +123,7 @@ export class Chart {
     const { ctx } = plot;
     ctx.save();
     ctx.strokeStyle = colour;
+    ctx.setLineDash([]);
     ctx.lineWidth = Math.max(1.5, devicePixelRatio);
     ctx.beginPath();
     ctx.moveTo(x, plot.bbox.top);

@@ -4,6 +4,7 @@ import { fit, glide, toField, toScreen } from "./camera.js";
 import * as paint from "./paint.js";
 import { DAY, NIGHT, css, spots } from "./palette.js";
 import { bounds } from "./places.js";
+import { Names } from "./names.js";
 import { Signs } from "./signs.js";
 import { arrange } from "./state.js";
 
@@ -25,16 +26,15 @@ export class Field {
   #look = NIGHT;
   #spots = null;
   #settled = 0;
-  #font = "sans-serif";
 
   /** `free()` -> the part of the canvas that nothing lies over, in CSS pixels; `label(roomOrDevice)` -> its name. */
   constructor(canvas, { free, label }) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d", { alpha: false });
     this.free = free;
-    this.label = label;
     this.state = null;
     this.signs = new Signs();
+    this.names = new Names(canvas.nextElementSibling, label);
     this.focus = null;
     this.still = false; // nothing moves: asked for by the system
     this.held = false; // paused, or what is shown is old
@@ -47,7 +47,6 @@ export class Field {
   dress(theme) {
     this.#look = theme === "light" ? DAY : NIGHT;
     this.#spots = spots(this.#look);
-    this.#font = getComputedStyle(document.body).fontFamily;
     this.wake();
   }
 
@@ -107,7 +106,7 @@ export class Field {
   #pace(took) {
     if (this.still || this.held || took > 250) return;
     this.#spent += (took - this.#spent) * 0.03;
-    if (this.#spent > SLOW_MS && this.#quality > 0.5) {
+    if (this.#spent > SLOW_MS && this.#quality > 0.65) {
       this.#quality *= 0.8;
       this.#spent = 16;
       this.#measure();
@@ -132,19 +131,19 @@ export class Field {
     paint.people(frame, state, dt);
     context.globalCompositeOperation = this.#look.glow;
     this.signs.draw(context, frame);
-    paint.names(frame, state, { text: Math.max(11, parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.75), family: this.#font });
     context.globalAlpha = 1;
+    this.names.place(frame, state);
   }
 
   #brush() {
     const [view, screen, focus] = [this.#view, this.#screen, this.focus];
     return {
       context: this.#context, view, screen, focus, palette: this.#look, spots: this.#spots, seconds: this.#seconds,
-      still: this.still, label: this.label,
+      still: this.still,
       project: (x, y) => toScreen(view, screen, x, y),
       unit: Math.min(9, Math.max(2.4, view.scale * 0.45)) * (screen.width > 2500 ? 1.3 : 1),
       line: Math.max(1, Math.min(screen.width, screen.height) / 900),
-      shade: (device) => (focus && device.room !== focus ? 0.18 : 1),
+      shade: (device) => (focus && device.room !== focus ? 0.1 : 1),
     };
   }
 
@@ -153,7 +152,7 @@ export class Field {
     context.setTransform(dense, 0, 0, dense, 0, 0);
     context.globalCompositeOperation = "source-over";
     context.globalAlpha = 1;
-    const far = Math.hypot(width, height) * 0.62;
+    const far = Math.max(width, height) * 0.56;
     const gradient = context.createRadialGradient(width * 0.45, height * 0.42, 0, width * 0.45, height * 0.42, far);
     gradient.addColorStop(0, css(this.#look.dusk));
     gradient.addColorStop(1, css(this.#look.ground));
@@ -164,7 +163,7 @@ export class Field {
   #steer(dt) {
     const { state } = this;
     const room = state.rooms.get(this.focus);
-    const pad = room ? room.reach * 0.35 : 5;
+    const pad = room ? room.reach * 0.3 : 3;
     const one = room && { x0: room.x - room.reach, y0: room.y - room.reach, x1: room.x + room.reach, y1: room.y + room.reach };
     const box = one ?? bounds(state.devices, state.rooms);
     const wanted = fit({ x0: box.x0 - pad, y0: box.y0 - pad, x1: box.x1 + pad, y1: box.y1 + pad }, this.free(), this.#screen);

@@ -55,12 +55,12 @@ function measure() {
     freeBox.x1 = document.querySelector(".side").getBoundingClientRect().left - pad;
     freeBox.y1 = document.querySelector(".time").getBoundingClientRect().top - pad;
   } else {
-    freeBox.y1 = canvas.height - document.querySelector(".hero").offsetHeight * 0.9;
+    freeBox.y1 = document.querySelector(".hero").getBoundingClientRect().top - canvas.top;
   }
 }
 
 function paint(now = Date.now()) {
-  const { state, mode, moment, connection } = moments;
+  const { state, mode, moment } = moments;
   if (field.state !== state) {
     field.state = state;
     field.signs.clear();
@@ -73,7 +73,7 @@ function paint(now = Date.now()) {
     field.held = held;
     field.wake();
   }
-  const line = { mode, heard: state.heard, now, connected: connection.connected, tier: state.tier, moment, speed: timeline.speed };
+  const line = { mode, heard: state.heard, now, connected: !moments.alone, tier: state.tier, moment, speed: timeline.speed };
   say($("status-text"), status({ ...line, clock: (ms) => clock(ms, now) }));
   $("pause").setAttribute("aria-pressed", String(mode === "paused"));
   say($("pause-label"), mode === "paused" ? "Go on" : "Pause");
@@ -85,7 +85,7 @@ function paint(now = Date.now()) {
 }
 
 function figures(state, mode, moment, now) {
-  const past = mode === "past" || mode === "scrubbing";
+  const { past } = moments;
   const point = past ? timeline.at(moment) : null;
   const brief = past ? null : state.brief;
   say($("resonance"), ratio(past ? point?.level ?? NaN : brief?.global_resonance ?? NaN));

@@ -7,6 +7,7 @@ import * as states from "./state.js";
 const SEEK_MS = 450;
 const SNAPSHOT_MS = 5000;
 const ALONE_MS = 2500; // how often to ask while there is no stream
+const LONELY_MS = 4000;
 const BACK_MS = 60_000;
 const MEMORY_MS = 900_000;
 const HIDDEN_MS = 20_000;
@@ -19,6 +20,7 @@ export class Moments {
   #hidden = 0;
   #resume = null;
   #ticked = 0;
+  #joined = Date.now();
 
   /** `heard(shown)` signs to draw; `changed()` when mode or state are others; `told(brief)` when numbers came. */
   constructor({ heard, changed, told, speed }) {
@@ -27,8 +29,14 @@ export class Moments {
     this.mode = "live";
     this.moment = Date.now();
     this.problem = null;
+    this.alone = false; // without a stream for longer than it takes to open one
     this.connection = new Live({ heard: (kind, data) => this.#message(kind, data), changed: () => this.changed() });
     document.addEventListener("visibilitychange", () => this.#look());
+  }
+
+  /** Whether what stands still is a moment of the past. */
+  get past() {
+    return this.mode === "past" || this.mode === "scrubbing" || (this.mode === "paused" && this.#resume !== null);
   }
 
   /** To the present: everything anew. */
@@ -104,6 +112,8 @@ export class Moments {
       this.moment = Math.min(now, this.moment + dt * this.speed());
       states.readPast(this.state, this.moment);
     }
+    if (this.connection.connected || this.mode !== "live") this.#joined = now;
+    this.alone = now - this.#joined > LONELY_MS;
     if (this.mode === "live" && !document.hidden) {
       const alone = !this.connection.connected || silent(this.state, now);
       if (now - this.#asked > (alone ? ALONE_MS : SNAPSHOT_MS)) this.#ask();

@@ -37,7 +37,7 @@ export function rooms(frame, state) {
     const [x, y] = project(room.x, room.y);
     const reach = room.reach * view.scale;
     const coherence = room.coherence ?? 0;
-    const dim = focus && focus !== room.id ? 0.25 : 1;
+    const dim = focus && focus !== room.id ? 0.12 : 1;
     const swell = 1 + 0.09 * (room.breath - 0.5) * 2;
     context.globalCompositeOperation = palette.glow;
     context.globalAlpha = (0.55 + 0.4 * (room.breath - 0.5) + 0.25 * coherence) * dim;
@@ -60,12 +60,14 @@ export function rooms(frame, state) {
 
 /** Harmonics as standing rings: the higher the frequency, the closer they lie. */
 export function quantum(frame, state) {
-  const { context, project, view, palette, spots, seconds, line } = frame;
+  const { context, project, view, palette, spots, seconds, line, focus } = frame;
+  const room = state.rooms.get(focus);
   context.globalCompositeOperation = palette.glow;
   const newest = state.quantum.length;
   state.quantum.forEach((field, index) => {
     const age = (newest - index) / 10;
     for (const harmonic of (field.data?.harmonics ?? []).slice(0, 6)) {
+      if (room && Math.hypot(harmonic.x - room.x, harmonic.y - room.y) > room.reach * 1.3) continue;
       const [x, y] = project(harmonic.x, harmonic.y);
       const strength = Math.abs(harmonic.amplitude ?? 0.4) * (1.1 - age * 0.7);
       context.globalAlpha = 0.22 * strength;
@@ -98,7 +100,9 @@ export function threads(frame, state) {
     const [x0, y0] = project(a.x, a.y);
     const [x1, y1] = project(b.x, b.y);
     const sway = 0.13 * pair.bow + (still ? 0 : 0.045 * Math.sin(seconds * 0.5 + pair.bow * 20));
-    const path = paths[Math.min(BUCKETS - 1, Math.floor(Math.max(pair.strength ?? 0.5, pair.explicit ? 0.5 : 0) * BUCKETS))];
+    const far = Math.hypot(a.x - b.x, a.y - b.y); // across the field they are hints, or they would hide it
+    const weight = Math.max(pair.strength ?? 0.5, pair.explicit ? 0.4 : 0) / (1 + Math.max(0, far - 14) / 12);
+    const path = paths[Math.min(BUCKETS - 1, Math.floor(weight * BUCKETS))];
     path.moveTo(x0, y0);
     path.quadraticCurveTo((x0 + x1) / 2 + (y1 - y0) * sway, (y0 + y1) / 2 - (x1 - x0) * sway, x1, y1);
   }
@@ -106,7 +110,7 @@ export function threads(frame, state) {
   context.strokeStyle = css(palette.thread);
   const crowd = 1 / (1 + drawn / 400);
   paths.forEach((path, bucket) => {
-    context.globalAlpha = (0.1 + 0.42 * ((bucket + 1) / BUCKETS)) * (0.45 + 0.55 * crowd);
+    context.globalAlpha = (0.05 + 0.5 * (bucket / BUCKETS)) * (0.4 + 0.6 * crowd);
     context.lineWidth = line * (0.5 + 0.8 * (bucket / BUCKETS));
     context.stroke(path);
   });
@@ -125,7 +129,7 @@ export function memories(frame, state) {
     const x0 = particle.x ?? owner?.tx;
     const y0 = particle.y ?? owner?.ty;
     if (!Number.isFinite(x0)) continue;
-    if (room && Math.hypot(x0 - room.x, y0 - room.y) > room.reach * 2) continue;
+    if (room && Math.hypot(x0 - room.x, y0 - room.y) > room.reach * 1.4) continue;
     const turn = particle.chance * 6.283 + (still ? 0 : seconds * (0.04 + 0.08 * particle.chance));
     const far = 0.6 + 2.6 * ((particle.chance * 7.13) % 1);
     const [x, y] = project(x0 + far * Math.cos(turn), y0 + far * Math.sin(turn * 1.3));
@@ -158,34 +162,5 @@ export function people(frame, state, dt) {
     context.beginPath();
     context.arc(x, y, unit * (0.32 + 0.16 * device.breath), 0, 2 * Math.PI);
     context.fill();
-  }
-}
-
-/** Names of rooms above them, and in a room's view of its people; not where they would lie over each other. */
-export function names(frame, state, { text, family }) {
-  const { context, project, view, palette, focus, label } = frame;
-  context.globalCompositeOperation = "source-over";
-  context.textAlign = "center";
-  context.textBaseline = "alphabetic";
-  context.font = `500 ${text}px ${family}`;
-  for (const room of state.rooms.values()) {
-    const reach = room.reach * view.scale;
-    if ((focus && focus !== room.id) || reach < text * 2.2) continue;
-    const [x, y] = project(room.x, room.y);
-    context.globalAlpha = 0.9;
-    context.fillStyle = css(palette.quiet);
-    context.fillText(label(room), x, y - reach * 1.06 - text * 0.55, reach * 2.4);
-  }
-  if (!focus) return;
-  context.font = `400 ${text * 0.85}px ${family}`;
-  const taken = [];
-  for (const device of state.devices.values()) {
-    if (device.room !== focus || taken.length > 80) continue;
-    const [x, y] = project(device.x, device.y);
-    const width = text * 4.5;
-    if (taken.some(([a, b]) => Math.abs(a - x) < width && Math.abs(b - y) < text * 1.2)) continue;
-    taken.push([x, y]);
-    context.globalAlpha = 0.75;
-    context.fillText(label(device), x, y + text * 1.7);
   }
 }

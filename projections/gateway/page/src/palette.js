@@ -12,10 +12,10 @@ export const NIGHT = {
 };
 
 export const DAY = {
-  glow: "multiply", ground: [247, 244, 238], dusk: [236, 233, 228], ink: [34, 38, 52], quiet: [96, 102, 118],
+  glow: "multiply", ground: [246, 242, 234], dusk: [254, 252, 248], ink: [34, 38, 52], quiet: [96, 102, 118],
   BREATH: [74, 172, 164], TOUCH: [232, 146, 66], SPIRAL: [138, 116, 222], BLOOM: [228, 104, 148],
   SACRED_PHRASE: [214, 168, 52], FIELD: [84, 132, 224], device: [52, 74, 104], thread: [112, 104, 180],
-  apart: [176, 188, 214], together: [126, 204, 192],
+  apart: [150, 176, 232], together: [92, 206, 182],
 };
 
 export function css([r, g, b], alpha = 1) {

@@ -23,30 +23,20 @@ export function seat(n, gap = SEAT) {
 
 /** Sets where rooms and devices belong (`tx`, `ty` of devices; `x`, `y`, `reach` of rooms). */
 export function settle(devices, rooms) {
-  const sums = new Map();
+  const standing = new Map();
   const sitting = new Map();
   for (const device of devices.values()) {
-    if (!device.room || !rooms.has(device.room)) continue;
-    if (device.placed) {
-      const sum = sums.get(device.room) ?? { x: 0, y: 0, n: 0 };
-      sum.x += device.px;
-      sum.y += device.py;
-      sum.n += 1;
-      sums.set(device.room, sum);
-    } else {
-      const seats = sitting.get(device.room) ?? [];
-      seats.push(device);
-      sitting.set(device.room, seats);
-    }
+    if (!rooms.has(device.room)) continue;
+    const list = device.placed ? standing : sitting;
+    if (list.has(device.room)) list.get(device.room).push(device);
+    else list.set(device.room, [device]);
   }
-  middles(rooms, sums);
+  middles(rooms, standing);
   for (const device of devices.values()) {
-    const room = rooms.get(device.room);
     if (device.placed) {
       device.tx = device.px;
       device.ty = device.py;
-      if (room) room.far = Math.max(room.far, Math.hypot(device.px - room.x, device.py - room.y));
-    } else if (!room) {
+    } else if (!rooms.has(device.room)) {
       const angle = chanceOf(device.id) * 2 * Math.PI;
       const [x, y, far] = around(rooms);
       device.tx = x + far * Math.cos(angle);
@@ -55,26 +45,37 @@ export function settle(devices, rooms) {
   }
   for (const [id, seats] of sitting) sit(rooms.get(id), seats);
   for (const room of rooms.values()) {
-    const wanted = Math.min(40, Math.max(REACH_LEAST, room.far + 2.5));
-    room.reach += (wanted - room.reach) * (room.fresh ? 1 : 0.2);
+    const wanted = Math.min(40, Math.max(REACH_LEAST, room.far * 1.12 + 1.5));
+    room.reach += (wanted - room.reach) * (room.fresh ? 1 : 0.25);
     room.fresh = false;
   }
 }
 
-function middles(rooms, sums) {
+/** The value below which `share` of a list lies; somebody who stands elsewhere moves no room. */
+export function quantile(list, share) {
+  const sorted = [...list].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+}
+
+function middles(rooms, standing) {
   let unplaced = 0;
-  const width = Math.ceil(Math.sqrt([...rooms.keys()].length - sums.size));
+  const width = Math.max(1, Math.ceil(Math.sqrt(rooms.size - standing.size)));
   for (const [id, room] of rooms) {
     room.far = 0;
-    const sum = sums.get(id);
-    if (sum && sum.n > 0) {
-      const share = room.placed ? 0.15 : 1; // a middle that jumps with everybody who walks would make the room tremble
-      room.x += (sum.x / sum.n - room.x) * share;
-      room.y += (sum.y / sum.n - room.y) * share;
+    const list = standing.get(id);
+    if (list) {
+      const [x, y] = [quantile(list.map((one) => one.px), 0.5), quantile(list.map((one) => one.py), 0.5)];
+      room.fresh ||= !room.placed || list.length > 2 * room.known;
+      room.known = list.length;
+      const share = room.fresh ? 1 : 0.15; // a middle that jumps with everybody who walks would make the room tremble
+      room.x += (x - room.x) * share;
+      room.y += (y - room.y) * share;
       room.placed = true;
+      const distances = list.map((one) => Math.hypot(one.px - room.x, one.py - room.y));
+      room.far = Math.min(quantile(distances, 0.8), 2.2 * quantile(distances, 0.5) + 2);
     } else if (!room.placed) {
-      const row = Math.floor(unplaced / Math.max(1, width));
-      room.x = ROOM_GAP * ((unplaced % Math.max(1, width)) + (row % 2) * 0.5);
+      const row = Math.floor(unplaced / width);
+      room.x = ROOM_GAP * ((unplaced % width) + (row % 2) * 0.5);
       room.y = ROOM_GAP * 0.88 * row;
       unplaced += 1;
     }

@@ -24,12 +24,15 @@ export function empty() {
 export function snapshot(state, { data, reflects }, now) {
   brief(state, numbers(data), now, reflects);
   const rooms = new Map();
+  const joined = new Map(); // who is in several rooms stands in the one entered last
   for (const room of data.rooms ?? []) {
-    rooms.set(room.room_id, { ...roomOf(state, room.room_id), ...room });
+    rooms.set(room.room_id, Object.assign(roomOf(state, room.room_id), room));
     for (const person of room.participants ?? []) {
       const device = deviceOf(state, person.device_id);
       device.seen = Math.max(device.seen, data.at - SILENCE_MS / 2);
-      if (!device.room || !(data.rooms.some((other) => other.room_id === device.room))) device.room = room.room_id;
+      if (person.joined < (joined.get(device.id) ?? -Infinity)) continue;
+      joined.set(device.id, person.joined);
+      if (device.told === null) device.room = room.room_id;
     }
   }
   state.rooms = rooms;
@@ -80,6 +83,7 @@ export function events(state, list, now) {
       const room = event.type === "LEAVE" ? null : event.room_id;
       if (device.room !== room) state.unsettled = true;
       device.room = room;
+      device.told = event.timestamp; // its own events know better than a snapshot
     }
     if (event.type === "BREATH" && Number.isFinite(event.data?.phase)) {
       device.phase = event.data.phase;
@@ -199,7 +203,7 @@ function placeOf(event) {
 
 function roomOf(state, id) {
   return state.rooms.get(id) ?? {
-    id, room_id: id, x: 0, y: 0, reach: 0, far: 0, placed: false, fresh: true,
+    id, room_id: id, x: 0, y: 0, reach: 0, far: 0, placed: false, known: 0, fresh: true,
     present: 0, coherence: 0, resonance: null, participants: [], open: true,
   };
 }
@@ -208,7 +212,7 @@ function deviceOf(state, id) {
   let device = state.devices.get(id);
   if (!device) {
     device = {
-      id, seen: 0, room: null, placed: false, px: 0, py: 0, tx: 0, ty: 0, x: null, y: null,
+      id, seen: 0, room: null, told: null, placed: false, px: 0, py: 0, tx: 0, ty: 0, x: null, y: null,
       phase: 0, rate: 12, breathAt: null, breathHeard: 0, seat: -1, seatRoom: null,
     };
     state.devices.set(id, device);

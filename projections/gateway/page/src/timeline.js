@@ -26,9 +26,9 @@ export class Timeline {
   /** `sought(ms)` when somebody wants another moment; `sped(speed)` when the past shall go faster. */
   constructor({ sought, sped }) {
     this.sought = sought;
-    this.span = Number(kept("span", 3600)) * 1000;
+    this.span = Number(kept("span", 900)) * 1000;
     this.speed = Number(kept("speed", 10));
-    if (!SPANS.some(([s]) => s * 1000 === this.span)) this.span = 3_600_000;
+    if (!SPANS.some(([s]) => s * 1000 === this.span)) this.span = 900_000;
     if (!SPEEDS.some(([s]) => s === this.speed)) this.speed = 10;
     choices($("spans"), "span", SPANS, this.span / 1000, (s) => this.#stretch(s));
     choices($("speeds"), "speed", SPEEDS, this.speed, (speed) => {
