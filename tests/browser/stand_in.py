@@ -89,14 +89,17 @@ class StandIn:
         for at, event in self._log:
             if begin <= at < until:
                 start = at - at % MINUTE_MS
-                point = buckets.setdefault(start, {"bucket": start, "events": 0, "sum": 0.0, "who": set(), "counts": {}})
+                point = buckets.setdefault(
+                    start, {"bucket": start, "events": 0, "sum": 0.0, "weighed": 0, "who": set(), "counts": {}}
+                )
                 point["events"] += 1
+                point["weighed"] += event.type in self._shard.weights
                 point["sum"] += event.intensity / 1e6 * self._shard.weights.get(event.type, 0)
                 point["who"].add(event.device_id)
                 point["counts"][event.type] = point["counts"].get(event.type, 0) + 1
         return [
             {"bucket": p["bucket"], "events": p["events"], "active_nodes": len(p["who"]), "centre": None,
-             "resonance": p["sum"] / p["events"], "counts": p["counts"]}
+             "resonance": p["sum"] / max(1, p["weighed"]), "counts": p["counts"]}
             for p in buckets.values()
         ]  # fmt: skip
 

@@ -9,7 +9,9 @@ from playwright.async_api import Browser
 
 from tests.browser.visiting import visiting
 
-FRAMES = "() => new Promise(done => { let n = 0; const f = () => (++n < 5 ? requestAnimationFrame(f) : done(n)); f(); })"
+FRAMES = (
+    "() => new Promise(done => { let n = 0; const f = () => (++n < 5 ? requestAnimationFrame(f) : done(n)); f(); })"
+)
 SIGNATURE = """() => { const c = document.getElementById('field'); const d = c.getContext('2d').getImageData(0, 0,
     c.width, c.height).data; let h = 0; for (let i = 0; i < d.length; i += 97) h = (h * 31 + d[i]) | 0; return h; }"""
 
@@ -28,7 +30,10 @@ async def test_it_loads_without_a_fault_and_asks_nobody_else(browser: Browser) -
 async def test_numbers_and_picture_change_by_themselves(browser: Browser) -> None:
     async with visiting(browser) as visit:
         before = await visit.text("reflects")
-        await visit.until("before => document.getElementById('reflects').textContent.split('log')[1] !== before", before.split("log")[1])
+        await visit.until(
+            "before => document.getElementById('reflects').textContent.split('log')[1] !== before",
+            before.split("log")[1],
+        )
         drawn = await visit.page.evaluate(SIGNATURE)
         await visit.page.evaluate(FRAMES)
         assert await visit.page.evaluate(SIGNATURE) != drawn
@@ -157,7 +162,9 @@ async def test_opting_out_and_in_again(browser: Browser) -> None:
         assert await visit.page.evaluate("localStorage.getItem('field.device')") == device
         for out in (True, False):
             await visit.page.click("#me-switch")
-            await visit.until(f"document.getElementById('me-switch').getAttribute('aria-checked') === '{str(not out).lower()}'")
+            await visit.until(
+                f"document.getElementById('me-switch').getAttribute('aria-checked') === '{str(not out).lower()}'"
+            )
         assert visit.field.opted == [{"device_id": device, "out": True}, {"device_id": device, "out": False}]
 
 

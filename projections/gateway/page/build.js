@@ -6,7 +6,7 @@ import { build } from "esbuild";
 const out = process.argv[2];
 if (!out) throw new Error("usage: node build.js OUT");
 
-const made = await build({
+const options = {
   entryPoints: ["src/main.js", "css/main.css"],
   bundle: true,
   minify: true,
@@ -16,7 +16,8 @@ const made = await build({
   outdir: out,
   metafile: true,
   legalComments: "none",
-});
+};
+const made = await build(options).catch(() => process.exit(1)); // it has said what is wrong, and where
 
 let html = await readFile("index.html", "utf8");
 for (const [file, { entryPoint }] of Object.entries(made.metafile.outputs)) {

@@ -1,7 +1,7 @@
 // Resonance over time: uPlot, dressed in the page's colours.
 
 import uPlot from "uplot";
-import { columns } from "./history.js";
+import { close, columns } from "./history.js";
 
 /** Seconds between two times on the axis: minutes and more, as they are written to the minute. */
 const TIMES = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
@@ -15,15 +15,6 @@ function stamps(plot, splits) {
     if (range > 3 * 86_400) return time.toLocaleDateString(undefined, { day: "numeric", month: "short" });
     return `${two(time.getHours())}:${two(time.getMinutes())}`;
   });
-}
-
-/** The part of 0..1 that is lived in, at least a fifth of it: so small changes are seen, and noise is not made big. */
-export function close(least, most) {
-  if (!Number.isFinite(least) || !Number.isFinite(most)) return [0, 1];
-  const middle = (least + most) / 2;
-  const half = Math.max(0.12, (most - least) * 0.75);
-  const low = Math.max(0, Math.min(1 - 2 * half, middle - half));
-  return [low, Math.min(1, low + 2 * half)];
 }
 
 export class Chart {

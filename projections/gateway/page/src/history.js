@@ -9,10 +9,13 @@ const W0 = 10;
  * to 0.5 by the same ten as in the fold, it lies on the scale of the live number.
  */
 export function level(point) {
-  let weights = 0;
-  for (const [type, number] of Object.entries(point.counts ?? {})) weights += (WEIGHTS[type] ?? 0) * number;
-  const sum = (point.resonance ?? 0) * (point.events ?? 0);
+  let [weights, weighed] = [0, 0]; // the mean is over events that have a weight
+  for (const [type, number] of Object.entries(point.counts ?? {})) {
+    weights += (WEIGHTS[type] ?? 0) * number;
+    weighed += WEIGHTS[type] ? number : 0;
+  }
   if (!weights) return 0.5;
+  const sum = (point.resonance ?? 0) * weighed;
   return Math.min(1, Math.max(0, (W0 * 0.5 + sum) / (W0 + weights)));
 }
 
@@ -60,4 +63,13 @@ export function trace(live, at, resonance, people, most = 3600) {
   live.push({ at, resonance, people });
   if (live.length > most) live.splice(0, live.length - most);
   return live;
+}
+
+/** The part of 0..1 that is lived in, at least a fifth of it: so small changes are seen, and noise is not made big. */
+export function close(least, most) {
+  if (!Number.isFinite(least) || !Number.isFinite(most)) return [0, 1];
+  const middle = (least + most) / 2;
+  const half = Math.max(0.12, (most - least) * 0.75);
+  const low = Math.max(0, Math.min(1 - 2 * half, middle - half));
+  return [low, Math.min(1, low + 2 * half)];
 }
