@@ -127,8 +127,8 @@ class StandIn:
 
 
 def said(at: int, event: Event) -> dict[str, Any]:
-    plain = to_plain(event)
-    return plain | {"received": at, "position": plain.get("position", {}) | {"partition": 0, "offset": at, "index": 0}}
+    """As /stream and /archaeology say an event."""
+    return to_plain(event) | {"received": at, "log": {"partition": 0, "offset": at, "index": 0}}
 
 
 def message(kind: str, data: Any, identity: str = "") -> bytes:

@@ -40,7 +40,7 @@ class Visit:
         """Waits for an expression of JavaScript to be true; its value. (The driver's own waiting needs ``eval`` in
         the page, which its policy forbids.)"""
         async with asyncio.timeout(60):
-            while not (found := await self.page.evaluate(condition, argument)):
+            while not (found := await self.page.evaluate(condition, argument)):  # noqa: ASYNC110 # another process
                 await asyncio.sleep(0.05)
         return found
 
@@ -56,7 +56,7 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server._serve([listening]))
     try:
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 # uvicorn tells it no other way
             await asyncio.sleep(0.01)
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:

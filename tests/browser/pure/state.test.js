@@ -35,11 +35,11 @@ test("an old answer does not make the field younger", () => {
   assert.equal(state.heard, T + 9950);
 });
 
-test("events place people, and the place on the log is no place in the room", () => {
+test("events place people who say where they are", () => {
   const state = states.empty();
   states.events(state, [
-    event("BREATH", "ana", { room_id: "hall", position: { x: 3, y: 4, partition: 0, offset: 9, index: 0 }, data: { phase: 1, rate: 12 } }),
-    event("BREATH", "bo", { room_id: "hall", position: { partition: 0, offset: 10, index: 0 }, data: { phase: 1 } }),
+    event("BREATH", "ana", { room_id: "hall", position: { x: 3, y: 4 }, data: { phase: 1, rate: 12 } }),
+    event("BREATH", "bo", { room_id: "hall", data: { phase: 1 } }),
   ], T);
   const [ana, bo] = [state.devices.get("ana"), state.devices.get("bo")];
   assert.deepEqual([ana.placed, ana.px, ana.py, bo.placed], [true, 3, 4, false]);

@@ -195,7 +195,7 @@ function numbers(data) {
   return { ...rest, particles: particles?.length ?? 0, quantum_fields: quantum?.length ?? 0 };
 }
 
-/** The place in the room; ``position`` may also (or only) hold the place on the log. */
+/** Where the device says it is; many do not say. */
 function placeOf(event) {
   const at = event.position;
   return at && Number.isFinite(at.x) && Number.isFinite(at.y) ? at : null;
