@@ -28,7 +28,7 @@ test("a moment is in the bucket that holds it, or in none", () => {
 });
 
 test("what is missing is a gap and no line", () => {
-  const [xs, levels, heard, people] = columns(join([], [point(0), point(MINUTE), point(5 * MINUTE)]), [{ at: 90_500, resonance: 0.6, people: 4 }], MINUTE);
+  const [xs, levels, heard, people] = columns(join([], [point(0), point(MINUTE), point(5 * MINUTE)]), [{ at: 90_500, resonance: 0.6 }], MINUTE);
   assert.deepEqual(xs, [...xs].sort((a, b) => a - b));
   assert.equal(levels.filter((value) => value === null).length, 1);
   assert.deepEqual(heard.filter((value) => value !== undefined && value !== null), [0.6]);
@@ -37,7 +37,7 @@ test("what is missing is a gap and no line", () => {
 
 test("the live trace is bounded, one value a second", () => {
   const live = [];
-  for (let ms = 0; ms < 20_000; ms += 250) trace(live, ms, 0.5, 1, 12);
+  for (let ms = 0; ms < 20_000; ms += 250) trace(live, ms, 0.5, 12);
   assert.equal(live.length, 12);
   assert.equal(live.at(-1).at - live.at(-2).at, 1000);
 });

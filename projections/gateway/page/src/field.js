@@ -10,6 +10,7 @@ import { arrange } from "./state.js";
 
 const PIXELS_MOST = 5_200_000; // a wall of 3840 x 2160 is painted a little softer, and as smoothly
 const SLOW_MS = 24;
+const BUSY_MS = 22;
 const CALM_MS = 500;
 
 export class Field {
@@ -21,6 +22,8 @@ export class Field {
   #seconds = 0;
   #quality = 1;
   #spent = 16;
+  #busy = 0;
+  #ground = null;
   #view = null;
   #screen = { width: 1, height: 1 };
   #look = NIGHT;
@@ -38,7 +41,6 @@ export class Field {
     this.focus = null;
     this.still = false; // nothing moves: asked for by the system
     this.held = false; // paused, or what is shown is old
-    this.frames = 0;
     new ResizeObserver(() => this.#measure()).observe(canvas);
     document.addEventListener("visibilitychange", () => this.wake());
   }
@@ -47,6 +49,7 @@ export class Field {
   dress(theme) {
     this.#look = theme === "light" ? DAY : NIGHT;
     this.#spots = spots(this.#look);
+    this.#ground = null;
     this.wake();
   }
 
@@ -73,6 +76,7 @@ export class Field {
     if (document.hidden) return;
     const again = () => (this.#frame = requestAnimationFrame((now) => this.#step(now)));
     if (this.still || this.held) this.#timer = setTimeout(again, this.#gliding() ? 33 : CALM_MS);
+    else if (this.#busy > BUSY_MS) this.#timer = setTimeout(again, this.#busy); // half of the time is for the others
     else again();
   }
 
@@ -89,16 +93,19 @@ export class Field {
     this.#screen = { width, height, dense };
     this.#canvas.width = Math.round(width * dense);
     this.#canvas.height = Math.round(height * dense);
+    this.#ground = null;
+    this.names.measure();
     this.wake();
   }
 
   #step(now) {
+    const began = performance.now();
     const dt = Math.min(0.1, Math.max(0.001, (now - this.#last) / 1000));
     this.#pace(now - this.#last);
     this.#last = now;
     if (!this.held && !this.still) this.#seconds += dt;
     if (this.state && this.#spots && this.#screen.width > 1) this.#paint(now, dt);
-    this.frames += 1;
+    this.#busy += (performance.now() - began - this.#busy) * 0.05;
     this.#next();
   }
 
@@ -123,7 +130,7 @@ export class Field {
     if (!this.held) paint.breathe(state, Date.now(), this.still);
     const frame = this.#brush();
     const { context } = frame;
-    this.#ground(context);
+    this.#lay(context);
     paint.rooms(frame, state);
     paint.quantum(frame, state);
     paint.threads(frame, state);
@@ -147,17 +154,25 @@ export class Field {
     };
   }
 
-  #ground(context) {
+  /** The ground: painted once for a size, for a gradient over all of a wall takes longer than all people on it. */
+  #lay(context) {
     const { width, height, dense } = this.#screen;
-    context.setTransform(dense, 0, 0, dense, 0, 0);
+    context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalCompositeOperation = "source-over";
     context.globalAlpha = 1;
-    const far = Math.max(width, height) * 0.56;
-    const gradient = context.createRadialGradient(width * 0.45, height * 0.42, 0, width * 0.45, height * 0.42, far);
-    gradient.addColorStop(0, css(this.#look.dusk));
-    gradient.addColorStop(1, css(this.#look.ground));
-    context.fillStyle = gradient;
-    context.fillRect(0, 0, width, height);
+    if (!this.#ground) {
+      this.#ground = document.createElement("canvas");
+      [this.#ground.width, this.#ground.height] = [this.#canvas.width, this.#canvas.height];
+      const brush = this.#ground.getContext("2d", { alpha: false });
+      const [x, y] = [this.#ground.width * 0.45, this.#ground.height * 0.42];
+      const gradient = brush.createRadialGradient(x, y, 0, x, y, Math.max(width, height) * dense * 0.56);
+      gradient.addColorStop(0, css(this.#look.dusk));
+      gradient.addColorStop(1, css(this.#look.ground));
+      brush.fillStyle = gradient;
+      brush.fillRect(0, 0, this.#ground.width, this.#ground.height);
+    }
+    context.drawImage(this.#ground, 0, 0);
+    context.setTransform(dense, 0, 0, dense, 0, 0);
   }
 
   #steer(dt) {

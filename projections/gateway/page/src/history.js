@@ -46,7 +46,7 @@ export function columns(points, live, width) {
     rows.push([point.bucket / 1000 + width / 2000, point.level, undefined, point.active_nodes]);
     last = point.bucket;
   }
-  for (const { at: time, resonance, people } of live) rows.push([time / 1000, undefined, resonance, people]);
+  for (const { at: time, resonance } of live) rows.push([time / 1000, undefined, resonance, undefined]);
   rows.sort((a, b) => a[0] - b[0]);
   return [0, 1, 2, 3].map((column) => rows.map((row) => row[column]));
 }
@@ -57,10 +57,10 @@ export function widthOf(resolution) {
 }
 
 /** The live trace, bounded: one value a second at most, the newest `most`. */
-export function trace(live, at, resonance, people, most = 3600) {
+export function trace(live, at, resonance, most = 3600) {
   const last = live.at(-1);
   if (last && at - last.at < 1000) return live;
-  live.push({ at, resonance, people });
+  live.push({ at, resonance });
   if (live.length > most) live.splice(0, live.length - most);
   return live;
 }

@@ -6,6 +6,7 @@ const PEOPLE_MOST = 70;
 export class Names {
   #root;
   #label;
+  #text = 12;
   #spans = new Map(); // id -> { span, x, y }
 
   constructor(root, label) {
@@ -13,9 +14,14 @@ export class Names {
     this.#label = label;
   }
 
+  /** Called when the window has another size: asked in every frame it would cost more than all names. */
+  measure() {
+    this.#text = parseFloat(getComputedStyle(this.#root).fontSize);
+  }
+
   place(frame, state) {
     const seen = new Set();
-    const text = parseFloat(getComputedStyle(this.#root).fontSize);
+    const text = this.#text;
     this.#rooms(frame, state, text, seen);
     if (frame.focus) this.#people(frame, state, text, seen);
     for (const [key, { span }] of this.#spans) {

@@ -155,12 +155,9 @@ export function people(frame, state, dt) {
     stamp(context, spots.device, x, y, unit * (2.3 + 1.7 * device.breath));
   }
   context.globalCompositeOperation = "source-over";
-  context.fillStyle = css(palette.ink);
   for (const device of state.devices.values()) {
     const [x, y] = project(device.x, device.y);
     context.globalAlpha = 0.9 * shade(device);
-    context.beginPath();
-    context.arc(x, y, unit * (0.32 + 0.16 * device.breath), 0, 2 * Math.PI);
-    context.fill();
+    stamp(context, spots.core, x, y, unit * (0.4 + 0.2 * device.breath));
   }
 }

@@ -44,6 +44,7 @@ export function spot(colour, stops) {
 }
 
 const GLOW = [[0, 0.9], [0.08, 0.55], [0.25, 0.2], [0.55, 0.05], [1, 0]];
+const CORE = [[0, 1], [0.6, 1], [0.9, 0.2], [1, 0]];
 const MIST = [[0, 0.5], [0.35, 0.34], [0.7, 0.12], [1, 0]];
 const STEPS = 8;
 
@@ -52,6 +53,7 @@ export function spots(palette) {
   const made = { mist: [] };
   for (const name of ["BREATH", "TOUCH", "SPIRAL", "BLOOM", "SACRED_PHRASE", "FIELD", "device"]) made[name] = spot(palette[name], GLOW);
   for (let i = 0; i <= STEPS; i += 1) made.mist.push(spot(mix(palette.apart, palette.together, i / STEPS), MIST));
+  made.core = spot(palette.ink, CORE);
   made.of = (coherence) => made.mist[Math.round(Math.min(1, Math.max(0, coherence)) * STEPS)];
   return made;
 }

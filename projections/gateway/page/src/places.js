@@ -59,7 +59,7 @@ export function quantile(list, share) {
 
 function middles(rooms, standing) {
   let unplaced = 0;
-  const width = Math.max(1, Math.ceil(Math.sqrt(rooms.size - standing.size)));
+  const width = Math.max(1, Math.ceil(Math.sqrt(1.6 * (rooms.size - standing.size))));
   for (const [id, room] of rooms) {
     room.far = 0;
     const list = standing.get(id);

@@ -106,6 +106,7 @@ export class Rooms {
     if (!read) return;
     const coherence = room?.coherence ?? read.coherence ?? 0;
     say($("room-coherence"), ratio(coherence));
+    $("dial-arc").style.opacity = coherence < 0.005 ? 0 : 1; // of nothing a round end would be left
     $("dial-arc").style.strokeDasharray = `${(100 * coherence).toFixed(1)} 100`;
     this.#figures(read, now);
     this.#people(read, now);

@@ -51,7 +51,7 @@ export class Timeline {
   }
 
   heard(brief, now) {
-    trace(this.#live, now, brief.global_resonance, brief.active_nodes);
+    trace(this.#live, now, brief.global_resonance);
   }
 
   /** One press of an arrow: a sixtieth of what is seen; with shift a twelfth. */
