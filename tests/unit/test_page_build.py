@@ -61,3 +61,19 @@ def test_the_page_has_nothing_inline_and_modules_that_fit_a_head() -> None:
         text = path.read_text()
         assert len(text.splitlines()) < 400, path.name
         assert re.match(r"//|/\*", text), f"{path.name} does not say what it is"
+
+
+def luminance(colour: str) -> float:
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", [":root {", ':root[data-theme="light"] {', ":root:not([data-theme]) {"])
+def test_text_stands_out_from_its_ground_in_both_themes(theme: str) -> None:
+    rules = (page.SOURCES / "css/theme.css").read_text().split(theme)[1].split("}")[0]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", rules))
+    pairs = [("ink", "ground"), ("quiet", "ground"), ("ink", "panel-solid"), ("quiet", "panel-solid")]
+    for text, ground in [*pairs, ("warn-text", "ground"), ("on-accent", "accent"), ("ground", "ink")]:
+        light, dark = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}"

@@ -6,6 +6,7 @@ import * as states from "./state.js";
 
 const SEEK_MS = 450;
 const SNAPSHOT_MS = 5000;
+const MANY = 2500;
 const ALONE_MS = 2500; // how often to ask while there is no stream
 const LONELY_MS = 4000;
 const BACK_MS = 60_000;
@@ -109,14 +110,14 @@ export class Moments {
     const dt = Math.min(2000, now - (this.#ticked || now));
     this.#ticked = now;
     if (this.mode === "past") {
-      this.moment = Math.min(now, this.moment + dt * this.speed());
+      if (this.connection.connected) this.moment = Math.min(now, this.moment + dt * this.speed());
       states.readPast(this.state, this.moment);
     }
     if (this.connection.connected || this.mode !== "live") this.#joined = now;
     this.alone = now - this.#joined > LONELY_MS;
     if (this.mode === "live" && !document.hidden) {
       const alone = !this.connection.connected || silent(this.state, now);
-      if (now - this.#asked > (alone ? ALONE_MS : SNAPSHOT_MS)) this.#ask();
+      if (now - this.#asked > (alone ? ALONE_MS : this.#often())) this.#ask();
     }
   }
 
@@ -168,6 +169,11 @@ export class Moments {
       this.#asking = false;
       this.changed();
     }
+  }
+
+  /** A field of thousands is asked for less often: between two answers the stream tells what matters. */
+  #often() {
+    return this.state.pairs.size + this.state.particles.length > MANY ? 3 * SNAPSHOT_MS : SNAPSHOT_MS;
   }
 
   #renew() {
