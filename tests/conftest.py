@@ -11,5 +11,6 @@ pytest_plugins = [
     "tests.fixtures.edition",
     "tests.fixtures.contacts",
     "tests.fixtures.command",
+    "tests.fixtures.browser",
     "tests.faults.figures",
 ]

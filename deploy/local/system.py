@@ -17,7 +17,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 _updated = False
 
 
-def run(command: Sequence[str], what: str, env: Mapping[str, str] | None = None) -> str:
+def run(command: Sequence[str], what: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """The output of a command; raises SetupError with what it was for and its last lines."""
     try:
         done = subprocess.run(
@@ -26,6 +26,7 @@ def run(command: Sequence[str], what: str, env: Mapping[str, str] | None = None)
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            cwd=cwd,
             check=False,
         )
     except OSError as error:

@@ -36,6 +36,7 @@ python=$(find_python) || { as_root_apt python3 python3-venv; python=$(find_pytho
 stamp=.venv/stamp-$({ cat requirements.txt requirements-dev.txt pyproject.toml; pwd; "$python" -V; } |
     "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')
 if [ -e "$stamp" ] && [ -x .venv/bin/field ]; then
+    .venv/bin/python -m deploy.local.page || true # it has said why; everything but the page goes on without it
     exit 0
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || as_root_apt python3-venv
@@ -58,3 +59,4 @@ pip install --no-deps --editable .
 wait "$parts" || true # a failure there is told again, and better, by whatever needs the parts
 : > "$stamp"
 say "  .venv is ready"
+.venv/bin/python -m deploy.local.page || true
