@@ -189,7 +189,8 @@ class Device:
             outcome = self._exchange(batch)
         if outcome.kind == "settled":
             self._settle(batch, outcome.verdicts)
-            self._batch_events = min(2 * self._batch_events, self._policy.batch_events)
+            grown = self._batch_events + max(1, self._batch_events // 8)  # slowly: what was too large may stay so
+            self._batch_events = min(grown, self._policy.batch_events)
             return None
         if outcome.kind == "smaller":
             self._batch_events = max(1, len(batch) // 2)
