@@ -33,4 +33,4 @@ def main(device_id: str, room_id: str, breaths: int = 10) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level="INFO")
-    main(*sys.argv[1:3], *map(int, sys.argv[3:4]))
+    main(sys.argv[1], sys.argv[2])
