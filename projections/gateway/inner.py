@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
+
+from projections.gateway.problems import on_http
 
 KEPT: Final = frozenset((b"authorization", b"user-agent", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"origin"))
 """Who asks. What says how to send or to keep an answer is the outer request's own."""
@@ -49,7 +52,11 @@ async def ask(request: Request, method: Literal["GET", "POST"], path: str, query
     scope = {name: value for name, value in request.scope.items() if name not in OUTER}
     scope |= {"method": method, "path": path, "raw_path": quote(path).encode(), "query_string": query.encode()}
     scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] in KEPT] + _of_body(method, body)
-    await request.app.router(scope, receive, send)
+    try:
+        await request.app.router(scope, receive, send)
+    except HTTPException as error:  # no such path: of the router itself, which has no handlers around it
+        refusal = await on_http(Request(scope), error)
+        return Inner(refusal.status_code, dict(refusal.headers), bytes(refusal.body))
     inner.body = bytes(rest)
     return inner
 

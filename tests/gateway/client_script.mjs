@@ -1,5 +1,8 @@
 /** Does what it is told (JSON in argv[2]) with the JavaScript client and says what came of it. */
 
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
 import { FileStorage } from "../../schema/clients/javascript/field-device-node.mjs";
 import * as client from "../../schema/clients/javascript/field-device.mjs";
 
@@ -29,7 +32,8 @@ const storages = {
   memory: () => new client.MemoryStorage(),
   local: () => new client.LocalStorage("ana", local),
   indexed: async () => {
-    const { indexedDB } = await import(told.indexed);
+    const found = createRequire(`${told.modules}/x.js`).resolve("fake-indexeddb");
+    const { default: indexedDB } = await import(pathToFileURL(found));
     return new client.IndexedStorage("ana", indexedDB);
   },
 };

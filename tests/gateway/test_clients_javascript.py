@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.faked import ROOT, Fake, Killed, assert_all_there_once, eventually, faked
-from tests.gateway.node import NODE
+from tests.gateway.node import NODE, modules
 
 HERE = Path(__file__).parent
 
@@ -31,7 +31,7 @@ class Script:
     """Runs steps with a client of its own: ``begin`` does not wait for the end, ``end`` returns what it said."""
 
     def __init__(self, fake: Fake, tmp_path: Path) -> None:
-        self.told = {"url": fake.url, "folder": str(tmp_path / "queue")}
+        self.told = {"url": fake.url, "folder": str(tmp_path / "queue"), "modules": str(modules())}
 
     def begin(self, *steps: tuple[str, Any], **more: Any) -> subprocess.Popen[str]:
         told = json.dumps({**self.told, **more, "steps": steps})
@@ -137,7 +137,7 @@ def test_an_event_that_is_refused_alone_is_dropped(fake: Fake, script: Script) -
     assert [one["event"]["id"] for one in said["rejected"]] == said["ids"]
 
 
-@pytest.mark.parametrize("storage", ["file", "local"])
+@pytest.mark.parametrize("storage", ["file", "local", "indexed"])
 def test_a_full_queue_drops_the_oldest_and_counts_them(storage: str, fake: Fake, script: Script) -> None:
     fake.order(status=503)
     going = script.begin(("many", 17), ("reopen", 0), ("flush", 300), FLUSH, queueMax=10, storage=storage)
