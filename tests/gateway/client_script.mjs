@@ -33,8 +33,8 @@ const storages = {
   local: () => new client.LocalStorage("ana", local),
   indexed: async () => {
     const found = createRequire(`${told.modules}/x.js`).resolve("fake-indexeddb");
-    const { default: indexedDB } = await import(pathToFileURL(found));
-    return new client.IndexedStorage("ana", indexedDB);
+    const loaded = await import(pathToFileURL(found));
+    return new client.IndexedStorage("ana", (loaded.indexedDB ? loaded : loaded.default).indexedDB);
   },
 };
 

@@ -32,11 +32,13 @@ class Script:
 
     def __init__(self, fake: Fake, tmp_path: Path) -> None:
         self.told = {"url": fake.url, "folder": str(tmp_path / "queue"), "modules": str(modules())}
+        self.processes: list[subprocess.Popen[str]] = []
 
     def begin(self, *steps: tuple[str, Any], **more: Any) -> subprocess.Popen[str]:
         told = json.dumps({**self.told, **more, "steps": steps})
         command = [NODE, str(HERE / "client_script.mjs"), told]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return self.processes[-1]
 
     def end(self, process: subprocess.Popen[str]) -> Any:
         said, _ = process.communicate(timeout=120)
@@ -48,8 +50,12 @@ class Script:
 
 
 @pytest.fixture
-def script(fake: Fake, tmp_path: Path) -> Script:
-    return Script(fake, tmp_path)
+def script(fake: Fake, tmp_path: Path) -> Iterator[Script]:
+    found = Script(fake, tmp_path)
+    yield found
+    for process in found.processes:
+        process.kill()
+        process.communicate()
 
 
 FLUSH = ("flush", 60_000)
