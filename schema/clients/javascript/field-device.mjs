@@ -344,11 +344,11 @@ export class Device {
 export function understand(status, headers, text, events) {
   const content = parsed(text);
   const verdicts = verdictsOf(content, events);
-  if (verdicts && (status === 200 || status === 403 || status === 422)) return { kind: "settled", verdicts };
+  if (verdicts && [200, 400, 403, 422].includes(status)) return { kind: "settled", verdicts };
   const problem = `${status} ${content.code ?? ""} ${content.detail ?? ""}`.trim();
   if (status === 401) return { kind: "token", problem };
   const own = (headers.get("content-type") ?? "").includes("problem+json");
-  if (status === 413 || (own && (status === 400 || status === 403 || status === 422))) {
+  if (status === 413 || (own && [400, 403, 422].includes(status))) {
     if (events > 1) return { kind: "smaller", problem };
     const reason = String(content.code ?? "too_large");
     return { kind: "settled", verdicts: [{ accepted: false, reason, detail: String(content.detail ?? "") }], problem };

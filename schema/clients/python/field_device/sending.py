@@ -119,7 +119,7 @@ def understand(reply: Reply, events: int) -> Outcome:
     proxy or a hotel's login page says is no reason to.
     """
     content = _json(reply)
-    if reply.status in (200, 403, 422) and (verdicts := _verdicts(content, events)) is not None:
+    if reply.status in (200, 400, 403, 422) and (verdicts := _verdicts(content, events)) is not None:
         return Outcome("settled", verdicts)
     problem = f"{reply.status} {content.get('code', '')} {content.get('detail', '')}".strip()
     if reply.status == 401:
