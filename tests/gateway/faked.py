@@ -82,7 +82,7 @@ def lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
 
 
-def eventually(true: Callable[[], Any], what: str, seconds: float = 60) -> None:
+def eventually(true: Callable[[], Any], what: str, seconds: float = 120) -> None:
     """Waits until it is true."""
     until = time.monotonic() + seconds
     while not true():

@@ -1,6 +1,6 @@
 """A device that breathes: copy this file and the folder ``field_device``, and put your sensor where ``phase`` is.
 
-    FIELD_URL=http://127.0.0.1:8000 python example.py ana hall
+FIELD_URL=http://127.0.0.1:8000 python example.py ana hall
 """
 
 from __future__ import annotations
