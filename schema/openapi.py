@@ -315,7 +315,7 @@ def _trpc() -> Json:
         summary = f"{kind} by tRPC (version 11)."
         return {"summary": summary, "parameters": [name, *parameters], "responses": answers_, **more}
 
-    body = {"requestBody": {"content": {"application/json": {"schema": {}}}}}
+    body: Json = {"requestBody": {"content": {"application/json": {"schema": {}}}}}
     return {
         "/api/trpc/{procedure}": {
             "get": operation("Queries", queries, {}, batch, given),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -17,9 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from projections.gateway.bodies import read_json
 from projections.gateway.context import gateway_of
 from projections.gateway.inner import Inner, ask, first_of
+from projections.gateway.problems import Problem
 from projections.gateway.procedures import PROCEDURES, Procedure
+from projections.gateway.room import Share
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +89,20 @@ async def called(request: Request) -> Response:
     batched = request.query_params.get("batch") == "1"
     text = request.path_params["procedures"]
     names = text.split(",") if batched else [text]
-    try:
-        _check(request, names)
-        given = await _inputs(request, len(names), batched)
-    except Refused as refused:
-        return _answer([_error(refused.status, str(refused))], False)
+    with gateway_of(request).intake.reading.share() as share:
+        try:
+            _check(request, names)
+            given = _split(await _input(request, share), len(names), batched)
+        except Refused as refused:
+            return _answer([_error(refused.status, str(refused))], False)
+        except Problem as problem:
+            return _answer(
+                [_error(problem.status, problem.detail, inner=Inner(headers=_lower(problem.headers)))], False
+            )
+        return await _calls(request, names, given, batched)
+
+
+async def _calls(request: Request, names: Sequence[str], given: Sequence[bytes | Refused], batched: bool) -> Response:
     said = await asyncio.gather(*(_call(request, name, input) for name, input in zip(names, given, strict=True)))
     return _answer(said, batched)
 
@@ -109,11 +121,15 @@ def _check(request: Request, names: Sequence[str]) -> None:
         raise Refused(400, f"Cannot mix procedure types in call: {', '.join(kinds)}")
 
 
-async def _inputs(request: Request, calls: int, batched: bool) -> list[bytes | Refused]:
-    """The JSON of each call's input, empty where there is none; raises Refused for a body that cannot be read."""
-    raw = request.query_params.get("input", "").encode(errors="replace")
+async def _input(request: Request, share: Share) -> bytes:
+    """The JSON of all inputs; raises Problem for a body that cannot be read."""
     if request.method == "POST":
-        raw = await _body(request, gateway_of(request).settings.gateway_body_bytes_max)
+        return await read_json(request, gateway_of(request).settings.gateway_body_bytes_max, share)
+    return request.query_params.get("input", "").encode(errors="replace")
+
+
+def _split(raw: bytes, calls: int, batched: bool) -> Sequence[bytes | Refused]:
+    """The JSON of each call's input, empty where there is none."""
     if not batched:
         return [raw]
     try:
@@ -123,18 +139,6 @@ async def _inputs(request: Request, calls: int, batched: bool) -> list[bytes | R
     except (msgspec.DecodeError, RecursionError) as error:
         return [Refused(400, str(error))] * calls
     return [bytes(pieces.get(str(index), b"")) for index in range(calls)]
-
-
-async def _body(request: Request, bytes_max: int) -> bytes:
-    """A body within its bound; raises Refused."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refused(415, "A body of calls is not compressed")
-    out = bytearray()
-    async for chunk in request.stream():
-        if len(out) + len(chunk) > bytes_max:
-            raise Refused(413, f"A body may have {bytes_max} bytes")
-        out += chunk
-    return bytes(out)
 
 
 async def _call(request: Request, name: str, given: bytes | Refused) -> Said:
@@ -171,6 +175,10 @@ async def _ask(request: Request, procedure: Procedure, given: bytes) -> Inner:
     except (ValueError, RecursionError) as error:  # numbers that are too long for a text are ValueErrors, too
         raise Refused(400, str(error)) from None
     return await ask(request, "GET", *target)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): text for name, text in headers.items()}
 
 
 def _failed(inner: Inner, name: str) -> Said:
