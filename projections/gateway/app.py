@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from projections.gateway import pages, routes_field, routes_in, routes_out
+from projections.gateway import described, pages, routes_field, routes_in, routes_out, trpc
 from projections.gateway.archaeology import Archaeology
 from projections.gateway.calculator import Calculator
 from projections.gateway.context import Gateway
@@ -34,7 +34,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (
-    routes_in.routes, routes_out.routes, routes_field.routes, pages.routes,
+    routes_in.routes, routes_out.routes, routes_field.routes, trpc.routes, described.routes, pages.routes,
 )  # fmt: skip
 """``routes()`` of each area; the first that matches a path has it."""
 
