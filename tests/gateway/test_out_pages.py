@@ -117,6 +117,10 @@ async def test_unchanged_is_304_until_something_happens(small: Settings) -> None
                 other = await client.get(path, headers={"If-None-Match": '"other"'})
                 assert other.status_code == 200
             assert len(set(tags.values())) == len(paths)
+            told.say(lately("ana", "BREATH"))  # no particle, and yet the answer reflects more of the log
+            await told.publish()
+            further = await client.get("/particles", headers={"If-None-Match": tags["/particles"]})
+            assert further.status_code == 200
             told.say(
                 lately("zoe", "BLOOM", room="hall", at=(1.0, 1.0)), lately("yan", "ENTANGLE", to="zed"),
                 lately("xia", "ENTER", room="roof"),

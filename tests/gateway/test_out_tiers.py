@@ -126,6 +126,26 @@ async def test_of_copy_and_database_the_newer_one_answers(chosen: Settings, redi
             assert kept["positions"] == vector(told.positions)
 
 
+async def test_readers_never_go_back_to_what_is_older(chosen: Settings, redis: Redis) -> None:
+    """The database is behind what memory has from Redis: it answers another gateway, and not this one's readers."""
+    async with world(chosen) as told:
+        told.say(*gathering())
+        await told.project()
+        before = told.positions
+        told.say(lately("zoe", "BLOOM", room="hall"))
+        await told.publish()
+        async with gateway(chosen, gateway_memory_ms=0) as (_, client):
+            first = await answered(client, "/state")
+            assert first["reflects"]["positions"] == vector(told.positions) != vector(before)
+            await redis.flushdb()
+            found = await answered(client, "/state")
+            assert (found["reflects"]["tier"], found["data"]) == ("memory", first["data"])
+            async with gateway(chosen, **nowhere()) as (_, other):
+                assert (await answered(other, "/state"))["reflects"]["positions"] == vector(before)
+            await told.project()
+            assert (await answered(client, "/state"))["reflects"]["tier"] == "database"
+
+
 async def test_written_through_for_the_next_gateway(chosen: Settings) -> None:
     async with world(chosen) as told:
         told.say(*gathering())
@@ -183,6 +203,7 @@ async def test_news_end_the_life_of_memory(chosen: Settings) -> None:
         await told.publish()
         async with gateway(replace(chosen, gateway_memory_ms=600_000)) as (served, client):
             await listening(served, told)
+            await answered(client, "/state")
             told.say(lately("zoe", "BLOOM", room="hall"))
             await told.publish()
 
