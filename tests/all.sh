@@ -4,8 +4,9 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=${PYTEST:-.venv/bin/pytest}
+long=(--durations=15 --durations-min=5)
 pure=(tests/fuzz tests/golden tests/property tests/tidy tests/unit)
-smaller=(tests/conformance tests/embedded tests/migration)
+smaller=(tests/conformance tests/embedded tests/migration tests/gateway tests/browser)
 real=()
 for folder in tests/*/; do # whatever is neither, so that a new folder is never forgotten
     folder=${folder%/}
@@ -16,14 +17,14 @@ beside=
 log=$(mktemp)
 trap 'rm -f "$log"; [ -z "$beside" ] || kill "$beside" 2> /dev/null' EXIT
 (
-    "$pytest" "${pure[@]}" "$@"
+    "$pytest" "${long[@]}" "${pure[@]}" "$@"
     code=$?
-    "$pytest" tests/faults "$@" || code=$?
-    "$pytest" "${smaller[@]}" "$@" || code=$?
+    "$pytest" "${long[@]}" tests/faults "$@" || code=$?
+    "$pytest" "${long[@]}" "${smaller[@]}" "$@" || code=$?
     exit "$code"
 ) > "$log" 2>&1 &
 beside=$!
-"$pytest" "${real[@]}" "$@"
+"$pytest" "${long[@]}" "${real[@]}" "$@"
 code=$?
 wait "$beside"
 beside_code=$?

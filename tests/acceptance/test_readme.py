@@ -28,6 +28,30 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
 """
 """Stands in for psql where the machine has none: the statements are what is tried here."""
 
+CURL = f"""#!{sys.executable}
+import sys, urllib.request
+words, headers, body, wait = sys.argv[1:], {{}}, None, 30.0
+while words:
+    word = words.pop(0)
+    if word == "-H":
+        headers.update([words.pop(0).split(": ", 1)])
+    elif word == "--data-binary":
+        assert words.pop(0) == "@-"
+        body = sys.stdin.buffer.read()
+    elif word == "--max-time":
+        wait = float(words.pop(0))
+    elif not word.startswith("-"):
+        url = word
+with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=wait) as answer:
+    try:
+        for line in answer:
+            print(line.decode(), end="", flush=True)
+    except TimeoutError:
+        sys.exit(28)
+print()
+"""
+"""The same for curl. A stream ends when nothing comes for so long."""
+
 
 def blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -45,11 +69,12 @@ def script() -> str:
 def test_commands_of_the_readme(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
     names = {f"{name}_topic": f"field.{name}" for name in ("events", "changes", "rejected")}
     with Stack(make_settings(generation="live", **names)) as stack:
-        if shutil.which("psql", path=stack.environ["PATH"]) is None:
-            shim = tmp_path / "psql"
-            shim.write_text(PSQL)
-            shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-            stack.environ["PATH"] += f":{tmp_path}"
+        for name, text in (("psql", PSQL), ("curl", CURL)):
+            if shutil.which(name, path=stack.environ["PATH"]) is None:
+                shim = tmp_path / name
+                shim.write_text(text)
+                shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+        stack.environ["PATH"] += f":{tmp_path}"
         done = subprocess.run(
             ["bash", "-c", script()],
             env=stack.environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=250,
@@ -57,6 +82,9 @@ def test_commands_of_the_readme(make_settings: Callable[..., Settings], tmp_path
         assert done.returncode == 0, done.stdout + done.stderr
         said = done.stdout
         assert "2 events acknowledged by the broker\n" in said
+        assert '"verdict":"accepted","position":' in said, "and by the gateway, once more"
+        assert '"tier":' in said
+        assert "event: events" in said, "the stream goes back to the log's beginning"
         assert "1500 events acknowledged" in said
         assert "everything reflects the log" in said
         assert re.search(r"^hall\t", said, re.MULTILINE), "the room of the published events is there"
