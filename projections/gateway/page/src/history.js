@@ -46,6 +46,8 @@ export function columns(points, live, width) {
     rows.push([point.bucket / 1000 + width / 2000, point.level, undefined, point.active_nodes]);
     last = point.bucket;
   }
+  const newest = points.at(-1); // the newest bucket is not over yet: its line goes on to the edge
+  if (newest) rows.push([(newest.bucket + width) / 1000, newest.level, undefined, newest.active_nodes]);
   for (const { at: time, resonance } of live) rows.push([time / 1000, undefined, resonance, undefined]);
   rows.sort((a, b) => a[0] - b[0]);
   return [0, 1, 2, 3].map((column) => rows.map((row) => row[column]));

@@ -39,7 +39,7 @@ export class Signs {
       if (t >= 1 || sign.device.x === null) continue;
       left.push(sign);
       if (sign.type === "BREATH") this.#breaths += 1;
-      if (t < 0) continue;
+      if (t < 0 || shade(sign.device) < 0.5) continue; // of another room than the one that is looked at
       const [x, y] = project(sign.device.x, sign.device.y);
       const brush = { context, x, y, t, unit, palette, spots, project, dim: shade(sign.device) };
       DRAW[sign.type]?.(brush, sign);
