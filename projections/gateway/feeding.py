@@ -11,7 +11,7 @@ from projections.gateway.hub import Hub
 from projections.gateway.listener import Listener
 from projections.gateway.past import Away, Busy, Gone
 from projections.gateway.playback import Playback
-from projections.gateway.pushed import heartbeat
+from projections.gateway.pushed import heartbeat, id_of
 from projections.gateway.starting import Opened
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ async def feed(hub: Hub, listener: Listener, filters: Filters, opened: Opened | 
         listener.hear(heartbeat(hub.groups.id))  # its first positions: who is cut off now comes back to here
         hub.join(listener, filters)
         return
+    listener.hear(heartbeat(id_of(opened.start.positions)))
     try:
         await Playback(hub, listener, filters, opened.start, opened.past).run(stack)
     except Gone as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from projections.gateway.filters import Filters
 from projections.gateway.listener import Listener
-from projections.gateway.pushed import Heard, Message, events_message, message
+from projections.gateway.pushed import Heard, Message, events_message, heartbeat, message
 from streams import metrics
 
 
@@ -39,6 +39,11 @@ class Groups:
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def greet(self) -> None:
+        """Tell all who came before anything was known what their first positions are."""
+        for members in list(self._members.values()):
+            _send(members, heartbeat(self.id))
 
     def events(self, heard: Sequence[Heard], id: str) -> None:
         """To all who want some of them; the positions after them are ``id``."""

@@ -145,6 +145,7 @@ class Hub:
             self.positions = {place.partition: ends[place] - 1 for place in places}
             self.tail.begin(self.positions)
             await self._tell()
+            self.groups.greet()
         consumer.assign(places)
         for place in places:
             consumer.seek(place, self.positions[place.partition] + 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from asyncio import BaseTransport, Transport
 from collections.abc import Callable
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, cast
 
 from starlette.requests import HTTPConnection
@@ -15,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 EXTENSION: Final = "field.line"
+SEND_BYTES: Final = 262_144
+"""What the system keeps for a reader that takes nothing; left alone it grows to megabytes for each."""
 
 
 class Line:
@@ -49,6 +52,9 @@ class HttpLine(HttpToolsProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(cast(Transport, transport))
         self.line = Line(self.transport)
+        found = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BYTES)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

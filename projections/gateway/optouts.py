@@ -18,7 +18,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from projections.follow import Pool
 from projections.queries import query
-from streams.events import OPT_OUT, Event
+from streams.events import OPT_OUT, OPTS, Event
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,9 @@ class OptOuts:
     def hides(self, event: Event) -> bool:
         """Whether the device that acts, or the one that is meant, is out now, or was at the event's own time.
 
-        Who is out now is not shown in the past either: the field has forgotten its part.
+        Who is out now is not shown in the past either: the field has forgotten its part. That it went is heard.
         """
-        if not self._toggles:
+        if not self._toggles or event.type in OPTS:
             return False
         return self._out(event.device_id, event) or (event.target is not None and self._out(event.target, event))
 
