@@ -27,7 +27,8 @@ from streams import metrics
 
 RETRY: Final = b"retry: 1000\n\n"
 """How long a browser waits before it comes back, ms."""
-HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Connection": "close"}
+"""No proxy keeps or gathers it; and when we end it, the line ends too."""
 
 
 def routes() -> Sequence[BaseRoute]:

@@ -74,21 +74,20 @@ async def test_many_join_at_once(settings: Settings) -> None:
     settings = replace(settings, push_tail_events=500, push_histories_max=8)
     async with publisher(settings) as log:
         await publish(log, some(1_000))
-        async with serving(settings) as served, publishing(log, 1_000) as enough:
-            async with AsyncExitStack() as stack:
-                asked = {"include": "events", "from": "0", "speed": "max"}
-                listening = [stack.enter_async_context(sse(served, **asked)) for _ in range(6)]
-                ears = await asyncio.gather(*listening)
-                for ear in ears:
-                    await ear.until(lambda ear=ear: ear.of("live"), "that it has joined")
-                enough.set()
-                await asyncio.sleep(0)
-                await publish(log, [say("zoe", "BLOOM", 1)])
-                expected = await logged(settings)
-                for ear in ears:
-                    await ear.hears(len(expected))
-                    assert sorted(ear.heard) == expected
-                    assert in_order(ear.heard)
+        async with serving(settings) as served, publishing(log, 1_000) as enough, AsyncExitStack() as stack:
+            asked = {"include": "events", "from": "0", "speed": "max"}
+            listening = [stack.enter_async_context(sse(served, **asked)) for _ in range(6)]
+            ears = await asyncio.gather(*listening)
+            for ear in ears:
+                await ear.until(lambda ear=ear: ear.of("live"), "that it has joined")
+            enough.set()
+            await asyncio.sleep(0)
+            await publish(log, [say("zoe", "BLOOM", 1)])
+            expected = await logged(settings)
+            for ear in ears:
+                await ear.hears(len(expected))
+                assert sorted(ear.heard) == expected
+                assert in_order(ear.heard)
 
 
 async def test_the_past_is_played_at_its_pace(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from streams.events import Event
+from streams.publish import LogPublisher
 from streams.settings import Settings
 from tests.fixtures.gateway import Serving, serving
 from tests.gateway.pushing import in_order, logged, publish, publisher, sse, ws, ws_url
@@ -24,10 +26,18 @@ from tests.worlds import say
 
 def large(count: int) -> list[Event]:
     """Some kilobytes each."""
-    harmonics = [
-        {"x": n + 0.123456, "y": -n - 0.654321, "frequency": 1.5, "amplitude": 0.5, "phase": 1.0} for n in range(60)
-    ]
+    harmonics = [(n + 0.123456, -n - 0.654321, 1.5, 0.5, 1.0) for n in range(60)]
     return [say(f"dev-{n % 9}", "FIELD", n / 10, harmonics=harmonics, seq=n) for n in range(count)]
+
+
+async def flood(log: LogPublisher, enough: Callable[[], Any]) -> int:
+    """Publish until it is enough; how much that was."""
+    published = 0
+    while not enough():
+        await publish(log, large(20))
+        published += 20
+        assert published < 6_000, "it is never enough"
+    return published
 
 
 class Deaf:
@@ -49,6 +59,7 @@ class Deaf:
                 found += some
         except ConnectionResetError:
             pass
+        self.socket.close()
         return found
 
 
@@ -61,13 +72,14 @@ async def test_who_is_slow_is_let_go_and_others_hear_all(settings: Settings) -> 
         deaf, late = Deaf(served), Deaf(served)
         await until(lambda: len(hub.listeners) == 3, "that all have come")
         theirs = hub.listeners - ours
-        published = 0
-        while not all(listener.reason for listener in theirs):
-            await publish(log, large(20))
-            published += 20
+
+        def all_slow() -> bool:
+            nonlocal most
             most = max(most, *(listener.outbox.bytes for listener in theirs))
             assert all(len(listener.outbox) <= 40 for listener in theirs)
-            assert published < 5_000, "they are not slow"
+            return all(listener.reason for listener in theirs)
+
+        published = await flood(log, all_slow)
         text = await asyncio.to_thread(late.rest)  # it begins to read before its line is cut
         assert text.endswith(b'event: bye\ndata: {"reason":"slow"}\n\n\r\n0\r\n\r\n')
         await until(lambda: hub.listeners == ours, "that they have gone")
@@ -80,37 +92,40 @@ async def test_who_is_slow_is_let_go_and_others_hear_all(settings: Settings) -> 
 
 async def test_a_slow_socket_is_closed_with_its_reason(settings: Settings) -> None:
     settings = replace(settings, push_queue_messages=40, push_queue_bytes=400_000)
-    async with publisher(settings) as log, serving(settings) as served:
-        async with connect(ws_url(served), max_size=None, max_queue=1) as slow:
-            await slow.send(json.dumps({"type": "subscribe", "filters": {"include": ["events"]}}))
-            hub = served.gateway.hub
-            await until(lambda: len(hub.groups) == 1, "that it listens")
-            (listener,) = hub.listeners
-            while not listener.reason:
-                await publish(log, large(20))
-            last: Any = None
-            try:
-                while True:
-                    last = json.loads(await slow.recv())
-            except ConnectionClosed as closed:
-                assert closed.rcvd is not None
-                assert (closed.rcvd.code, closed.rcvd.reason) == (1013, "slow")
-            assert last == {"type": "bye", "reason": "slow"}
-            await until(lambda: not hub.listeners, "that it has gone")
+    async with (
+        publisher(settings) as log,
+        serving(settings) as served,
+        connect(ws_url(served), max_size=None, max_queue=1) as slow,
+    ):
+        await slow.send(json.dumps({"type": "subscribe", "filters": {"include": ["events"]}}))
+        hub = served.gateway.hub
+        await until(lambda: len(hub.groups) == 1, "that it listens")
+        (listener,) = hub.listeners
+        await flood(log, lambda: listener.reason)
+        messages: list[Any] = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                messages.append(json.loads(await slow.recv()))
+        assert messages[-1] == {"type": "bye", "reason": "slow"}
+        assert (slow.close_code, slow.close_reason) == (1013, "slow")
+        await until(lambda: not hub.listeners, "that it has gone")
 
 
 async def test_a_line_says_that_it_is_open(settings: Settings) -> None:
     settings = replace(settings, push_heartbeat_s=0.2, push_stale_s=0.6)
-    async with publisher(settings) as log, serving(settings) as served:
-        async with sse(served, include="events", types="BLOOM") as ear, ws(served, filters={"types": ["BLOOM"]}) as two:
-            other, connection = two
-            before = ear.id
-            await publish(log, [say("ana", "BREATH", 1)])
-            await ear.until(lambda: ear.beats >= 6 and ear.id != before, "heartbeats that know how far it is")
-            await other.until(lambda: other.beats >= 6 and other.id == ear.id, "heartbeats")
-            await connection.send(json.dumps({"type": "pong"}))
-            assert len(served.gateway.hub.listeners) == 2
-            assert not ear.messages
+    async with (
+        publisher(settings) as log,
+        serving(settings) as served,
+        sse(served, include="events", types="BLOOM") as ear,
+        ws(served, filters={"types": ["BLOOM"]}) as (other, connection),
+    ):
+        before = ear.id
+        await publish(log, [say("ana", "BREATH", 1)])
+        await ear.until(lambda: ear.beats >= 6 and ear.id != before, "heartbeats that know how far it is")
+        await other.until(lambda: other.beats >= 6 and other.id == ear.id, "heartbeats")
+        await connection.send(json.dumps({"type": "pong"}))
+        assert len(served.gateway.hub.listeners) == 2
+        assert not ear.messages
 
 
 async def test_who_answers_no_ping_is_gone(settings: Settings) -> None:
@@ -132,8 +147,7 @@ async def test_who_takes_nothing_is_gone(settings: Settings) -> None:
         hub = served.gateway.hub
         await until(lambda: len(hub.groups) == 1, "that it has come")
         (listener,) = hub.listeners
-        while not len(listener.outbox):
-            await publish(log, large(20))
+        await flood(log, lambda: listener.outbox.bytes > 1_000_000)
         await until(lambda: not hub.listeners, "that it has gone")
         assert listener.reason == "stale"
         await asyncio.to_thread(deaf.rest)
