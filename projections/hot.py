@@ -116,7 +116,7 @@ class Publisher:
             _encode(snapshot(reading, shown, positions, now, self._settings)),
             self._settings.hot_s,
             self._settings.stream_length,
-            _encode(_brief(reading, positions)) if positions != self._told else b"",
+            _encode(brief(reading, positions)) if positions != self._told else b"",
             _encode(self._messages(reading, positions)),
         ]
         for pair in shown.pairs:
@@ -134,19 +134,19 @@ class Publisher:
         self._behind = False
         self._told = positions
         self._written_s = time.time()
-        self._pairs = _pairs(reading)
-        self._rooms = _rooms(reading)
+        self._pairs = pairs_of(reading)
+        self._rooms = rooms_of(reading)
         self._measure(positions, len(shown.pairs), started)
         return True
 
     def _messages(self, reading: FieldReading, positions: dict[int, int]) -> list[tuple[str, str]]:
         """(channel, message): the field each time, rooms and pairs when some came or went."""
         names, most = self._names, self._settings.hot_rows
-        messages = [(names.channel_field, _encode(_brief(reading, positions)).decode())]
-        if self._rooms is not None and (news := _news(self._rooms, _rooms(reading), most)):
-            messages.append((names.channel_rooms, _encode({"at": reading.at} | news).decode()))
-        if self._pairs is not None and (news := _news(self._pairs, _pairs(reading), most)):
-            messages.append((names.channel_entanglements, _encode({"at": reading.at} | news).decode()))
+        messages = [(names.channel_field, _encode(brief(reading, positions)).decode())]
+        if self._rooms is not None and (some := news(self._rooms, rooms_of(reading), most)):
+            messages.append((names.channel_rooms, _encode({"at": reading.at} | some).decode()))
+        if self._pairs is not None and (some := news(self._pairs, pairs_of(reading), most)):
+            messages.append((names.channel_entanglements, _encode({"at": reading.at} | some).decode()))
         return messages
 
     def _measure(self, positions: dict[int, int], pairs: int, started: float) -> None:
@@ -202,7 +202,8 @@ def connect(settings: Settings) -> Redis:
     )
 
 
-def _brief(reading: FieldReading, positions: dict[int, int]) -> dict[str, Any]:
+def brief(reading: FieldReading, positions: dict[int, int]) -> dict[str, Any]:
+    """The message of the field channel: the reading without its lists, and where in the log it stands."""
     return summary(reading) | {"positions": _vector(positions)}
 
 
@@ -210,15 +211,17 @@ def _vector(positions: dict[int, int]) -> dict[str, int]:
     return {str(partition): positions[partition] for partition in sorted(positions)}
 
 
-def _pairs(reading: FieldReading) -> set[tuple[str, str]]:
+def pairs_of(reading: FieldReading) -> set[tuple[str, str]]:
+    """The pairs that ``news`` is about."""
     return {(pair.low, pair.high) for pair in reading.pairs}
 
 
-def _rooms(reading: FieldReading) -> set[tuple[str, int]]:
+def rooms_of(reading: FieldReading) -> set[tuple[str, int]]:
+    """The rooms that ``news`` is about, with when they opened."""
     return {(room.room_id, room.opened) for room in reading.rooms}
 
 
-def _news(before: set[Any], after: set[Any], most: int) -> dict[str, list[Any]]:
+def news(before: set[Any], after: set[Any], most: int) -> dict[str, list[Any]]:
     """What came and what went, so many of each at most; empty when nothing did."""
     came, went = sorted(after - before)[:most], sorted(before - after)[:most]
     return {"came": came, "went": went} if came or went else {}

@@ -60,6 +60,16 @@ GATEWAY_ACKNOWLEDGED_SECONDS = Histogram(
 )  # fmt: skip
 GATEWAY_WAITING = Gauge("field_gateway_waiting_events", "Events that wait for the broker", registry=REGISTRY)
 
+PUSH_LISTENERS = Gauge("field_push_listeners", "Open connections that are pushed to", ["kind"], registry=REGISTRY)
+PUSH_EVENTS = Counter("field_push_events", "Events of the log that listeners could hear", registry=REGISTRY)
+PUSH_MESSAGES = Counter("field_push_messages", "Messages handed to listeners", registry=REGISTRY)
+PUSH_DROPPED = Counter("field_push_dropped", "Listeners let go, by reason", ["reason"], registry=REGISTRY)
+PUSH_SECONDS = Histogram(
+    "field_push_seconds", "From an event's append time to the queues of its listeners", buckets=_SECONDS,
+    registry=REGISTRY,
+)  # fmt: skip
+PUSH_FALLBACK = Gauge("field_push_fallback", "1 while the field's messages are made from Kafka", registry=REGISTRY)
+
 # all of them
 PART_UP = Gauge("field_part_up", "1 while a part answers", ["part"], registry=REGISTRY)
 PROCESS_INFO = Gauge("field_process_info", "1 for the role of this process", ["role"], registry=REGISTRY)

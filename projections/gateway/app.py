@@ -15,12 +15,13 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from projections.gateway import described, pages, routes_field, routes_in, routes_out, trpc
+from projections.gateway import described, pages, routes_field, routes_in, routes_out, routes_push, trpc
 from projections.gateway.archaeology import Archaeology
 from projections.gateway.calculator import Calculator
 from projections.gateway.context import Gateway
 from projections.gateway.cors import cors
 from projections.gateway.history import Past
+from projections.gateway.hub import Hub
 from projections.gateway.intake import Intake
 from projections.gateway.kept import Kept
 from projections.gateway.problems import Problem, on_fault, on_http, on_problem
@@ -34,7 +35,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (
-    routes_in.routes, routes_out.routes, routes_field.routes, trpc.routes, described.routes, pages.routes,
+    routes_in.routes, routes_out.routes, routes_field.routes, routes_push.routes, trpc.routes, described.routes, pages.routes,
 )  # fmt: skip
 """``routes()`` of each area; the first that matches a path has it."""
 
@@ -47,7 +48,7 @@ def build(settings: Settings) -> Gateway:
     past = Past(reader.cold, Kept(settings, redis, reader.hot.rest, reader.performance), lambda: reader.generation)
     return Gateway(
         settings, pool, redis, intake=Intake(settings, pool, redis), reader=reader, past=past, watch=watch,
-        calculator=Calculator(settings),
+        hub=Hub(settings, redis, pool), calculator=Calculator(settings),
         archaeology=Archaeology(
             reader.cold, past.kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms
         ),

@@ -13,6 +13,7 @@ from projections.follow import Pool
 from projections.gateway.archaeology import Archaeology
 from projections.gateway.calculator import Calculator
 from projections.gateway.history import Past
+from projections.gateway.hub import Hub
 from projections.gateway.intake import Intake
 from projections.gateway.reader import Reader
 from projections.gateway.watch import Watch
@@ -39,11 +40,12 @@ class Gateway:
     watch: Watch
     calculator: Calculator
     archaeology: Archaeology
+    hub: Hub
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """What runs in the background."""
-        return (self.intake, self.reader, self.watch)
+        return (self.intake, self.reader, self.watch, self.hub)
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

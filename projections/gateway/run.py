@@ -10,6 +10,7 @@ from typing import Final
 import uvicorn
 
 from projections.gateway.app import build, create_app
+from projections.gateway.lines import HttpLine, WebSocketLine
 from streams import metrics
 from streams.errors import FieldError, PartUnavailable
 from streams.settings import Settings
@@ -27,6 +28,7 @@ def run_gateway(settings: Settings) -> int:
     )
     for name in ("aiokafka", "psycopg.pool"):  # their warnings repeat while a store is away; Backoff says it once
         logging.getLogger(name).setLevel("ERROR")
+    logging.getLogger("uvicorn.error").setLevel("WARNING")  # below, it logs every WebSocket's address, token and all
     try:
         metrics.serve("gateway", settings)
         listening = listen(settings)
@@ -54,8 +56,11 @@ def config(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own type of an ASGI application is narrower than Starlette's
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
+        http=HttpLine,
+        ws=WebSocketLine,
+        ws_per_message_deflate=False,  # it would be done anew for each listener
+        ws_ping_interval=settings.push_heartbeat_s,
+        ws_ping_timeout=settings.push_stale_s - settings.push_heartbeat_s,
         ws_max_size=settings.gateway_body_bytes_max,
         log_config=None,
         access_log=False,
