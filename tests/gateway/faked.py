@@ -13,13 +13,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from deploy import ports
 from tests.gateway.fake import LOG, ORDERS, REQUESTS, Orders
 
 ROOT = Path(__file__).resolve().parents[2]
 Event = dict[str, Any]
+
+
+class Killable(Protocol):
+    """A gateway that is killed now and then; ``revive`` starts it again, at the same address, if it is dead."""
+
+    def kill(self) -> None: ...
+
+    def revive(self) -> None: ...
 
 
 class Fake:
@@ -110,25 +118,26 @@ class Killed:
         self._environ = os.environ | environ
         self._noted = noted
 
-    def rounds(self, fake: Fake, chance: random.Random, rounds: int) -> None:
-        """Each ends with SIGKILL at a random moment after the process has published something."""
+    def rounds(self, fake: Killable, chance: random.Random, rounds: int) -> None:
+        """Each ends with SIGKILL at a random moment after the process has published something.
+
+        In every other round or so the gateway is killed, too, while the client publishes.
+        """
         for _ in range(rounds):
             before = len(self.published)
             process = subprocess.Popen(self._command, env=self._environ, cwd=ROOT)
             try:
-                wanted = before + chance.randint(1, 60)
-                eventually(partial(self._reached, fake, process, wanted), "publishing")
+                eventually(partial(self._reached, fake, process, before + chance.randint(1, 40)), "publishing")
+                if chance.random() < 0.5:
+                    fake.kill()
+                eventually(partial(self._reached, fake, process, before + chance.randint(41, 80)), "publishing")
                 time.sleep(chance.random() * 0.05)  # any moment: within a write, a request, an answer
             finally:
                 process.kill()
                 process.wait()
-            if chance.random() < 0.3:
-                fake.kill()
-                fake.revive()
 
-    def last(self, fake: Fake, orders: dict[str, Any]) -> None:
+    def last(self, fake: Killable) -> None:
         """A run that publishes no more and ends by itself when its queue is empty."""
-        fake.order(**orders)
         fake.revive()
         subprocess.run(self._command, env=self._environ | {"DRAIN": "1"}, cwd=ROOT, check=True, timeout=120)
 
@@ -136,7 +145,7 @@ class Killed:
     def published(self) -> list[str]:
         return lines(self._noted)
 
-    def _reached(self, fake: Fake, process: subprocess.Popen[bytes], published: int) -> bool:
+    def _reached(self, fake: Killable, process: subprocess.Popen[bytes], published: int) -> bool:
         fake.revive()
         assert process.poll() is None, f"the client ended by itself: {process.returncode}"
         return len(self.published) >= published

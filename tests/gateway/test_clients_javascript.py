@@ -206,7 +206,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(seed: int, fake: 
     command = [NODE, str(HERE / "client_process.mjs"), fake.url, str(tmp_path / "queue"), str(noted)]
     client = Killed(command, {}, noted)
     fake.order(die=0.03, seed=seed)
-    client.rounds(fake, random.Random(seed), 8)
-    client.last(fake, {})
+    client.rounds(fake, random.Random(seed), 6)
+    fake.order()
+    client.last(fake)
     assert len(client.published) > 8
     assert_all_there_once(fake.log, client.published)

@@ -241,7 +241,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(seed: int, fake: 
     command = [sys.executable, "-m", "tests.gateway.client_process", fake.url, str(tmp_path / "queue"), str(noted)]
     client = Killed(command, {"PYTHONPATH": str(CLIENT)}, noted)
     fake.order(die=0.03, seed=seed)
-    client.rounds(fake, random.Random(seed), 8)
-    client.last(fake, {})
+    client.rounds(fake, random.Random(seed), 6)
+    fake.order()
+    client.last(fake)
     assert len(client.published) > 8
     assert_all_there_once(fake.log, client.published)

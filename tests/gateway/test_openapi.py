@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -29,6 +30,7 @@ from streams.settings import Settings
 from tests.fixtures.gateway import Serving, serving
 from tests.gateway.devices import breath
 from tests.gateway.filling import gathering, world
+from tests.gateway.reading import alone
 
 ENDLESS = ("/api/consciousness/stream", "/api/consciousness/ws")
 EXAMPLES = 25
@@ -74,21 +76,23 @@ def no_fault(ctx: CheckContext, response: schemathesis.Response, case: schemathe
 CHECKS = [no_fault, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
-def play(url: str, mode: GenerationMode) -> dict[str, set[int]]:
+def play(url: str, mode: GenerationMode, examples: int = EXAMPLES) -> dict[str, set[int]]:
     """Plays every operation; the statuses met, by operation."""
     schema = schemathesis.openapi.from_dict(openapi.document())
     operations = [found.ok() for found in schema.get_all_operations()]
     return {
-        f"{one.method.upper()} {one.path}": statuses(url, one, mode) for one in operations if one.path not in ENDLESS
+        f"{one.method.upper()} {one.path}": statuses(url, one, mode, examples)
+        for one in operations
+        if one.path not in ENDLESS
     }
 
 
-def statuses(url: str, operation: schemathesis.APIOperation, mode: GenerationMode) -> set[int]:
+def statuses(url: str, operation: schemathesis.APIOperation, mode: GenerationMode, examples: int) -> set[int]:
     """Those that examples of one operation meet; always the same examples."""
     met = set()
 
     @hypothesis.settings(
-        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        max_examples=examples, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))
@@ -119,6 +123,14 @@ async def test_what_fits_the_description_is_answered_by_it(served: Serving) -> N
 async def test_what_does_not_fit_is_refused_by_it(served: Serving) -> None:
     met = await asyncio.to_thread(play, served.url, GenerationMode.NEGATIVE)
     assert met[f"POST {openapi.BASE}/sync"] & {400, 422}
+
+
+@our_random
+async def test_with_every_store_away_nothing_is_a_fault() -> None:
+    async with serving(replace(alone(), gateway_ack_ms=100, gateway_wait_ms=50)) as served:
+        met = await asyncio.to_thread(play, served.url, GenerationMode.POSITIVE, 5)
+    assert 503 in met[f"GET {openapi.BASE}/state"] <= {400, 503}
+    assert 503 in met[f"POST {openapi.BASE}/sync"]
 
 
 async def test_it_is_served(served: Serving) -> None:
