@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -189,6 +190,17 @@ def test_backoff_has_full_jitter_within_its_bounds(script: Script) -> None:
     said = script(storage="memory")
     assert said["delays"] == [[0, 500], [0, 4_000], [0, 16_000], [0, 60_000]]
     assert said["asked"] == 7_500
+
+
+def test_the_example_runs_where_it_is_copied_to(fake: Fake, tmp_path: Path) -> None:
+    here = shutil.copytree(ROOT / "schema/clients/javascript", tmp_path / "copy")
+    command = [NODE, "example.mjs", "ana", "hall", "1"]
+    done = subprocess.run(
+        command, cwd=here, env={"FIELD_URL": fake.url}, capture_output=True, text=True, timeout=60
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "accepted: 1" in done.stdout
+    assert [event["device_id"] for event in fake.log] == ["ana"]
 
 
 def test_it_needs_no_other_module() -> None:

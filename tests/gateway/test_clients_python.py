@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import random
 import re
+import shutil
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -222,6 +225,16 @@ def test_ids_are_version_7_and_rise() -> None:
     assert len(set(ids)) == len(ids)
     assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in ids} == {(7, uuid.RFC_4122)}
     assert [one[:13] for one in ids] == sorted(one[:13] for one in ids)
+
+
+def test_the_example_runs_where_it_is_copied_to(fake: Fake, tmp_path: Path) -> None:
+    here = shutil.copytree(CLIENT, tmp_path / "copy")
+    env = {"FIELD_URL": fake.url, "PATH": os.environ["PATH"]}
+    command = [sys.executable, "example.py", "ana", "hall", "1"]
+    done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "accepted=1" in done.stdout
+    assert [event["device_id"] for event in fake.log] == ["ana"]
 
 
 def test_it_needs_the_standard_library_only() -> None:

@@ -33,4 +33,4 @@ def main(device_id: str, room_id: str, breaths: int = 10) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level="INFO")
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 10)
