@@ -19,10 +19,10 @@ from tests.browser.stand_in import StandIn, create_app
 class Visit:
     """``faults``: errors of scripts and in the console. ``asked``: origins of all requests."""
 
-    def __init__(self, page: Page, url: str, field: StandIn) -> None:
+    def __init__(self, page: Page, url: str, field: StandIn | None = None) -> None:
         self.page = page
         self.url = url
-        self.field = field
+        self.field = field or StandIn(devices=2, past_s=0)
         self.faults: list[str] = []
         self.asked: set[str] = set()
         page.on("pageerror", lambda error: self.faults.append(str(error)))
