@@ -35,7 +35,8 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (
-    routes_in.routes, routes_out.routes, routes_field.routes, routes_push.routes, trpc.routes, described.routes, pages.routes,
+    routes_in.routes, routes_out.routes, routes_field.routes, routes_push.routes, trpc.routes, described.routes,
+    pages.routes,
 )  # fmt: skip
 """``routes()`` of each area; the first that matches a path has it."""
 
