@@ -17,15 +17,17 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from projections.backoff import Backoff
 from projections.follow import Pool
-from projections.gateway.filters import Filters
+from projections.gateway.filters import Filters, read
 from projections.gateway.groups import Groups
 from projections.gateway.listener import Listener
 from projections.gateway.optouts import OptOuts
 from projections.gateway.past import Busy, Past
+from projections.gateway.pseudonyms import pseudonym
 from projections.gateway.pushed import Batch, Heard, Reading, id_of
 from projections.gateway.states import States
 from projections.gateway.tail import Tail
@@ -80,6 +82,13 @@ class Hub:
             async with asyncio.timeout(within_s), self._moved:
                 await self._moved.wait_for(there)
         return there()
+
+    def filters(self, given: Mapping[str, Any]) -> Filters:
+        """As a listener gives them; devices are known by their pseudonyms. Raises FilterError."""
+        found, key = read(given), self.settings.pseudonym_key
+        if not key:
+            return found
+        return replace(found, devices=frozenset(pseudonym(key, "device", name) for name in found.devices))
 
     def admit(self, listener: Listener) -> bool:
         """Whether there is room for one more; every one that is let in has to ``dismiss``."""

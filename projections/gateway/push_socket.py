@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from projections.gateway import filters as filtering
+from projections.gateway.callers import caller_of
 from projections.gateway.context import Gateway, gateway_of
 from projections.gateway.feeding import cancelled, feed
 from projections.gateway.filters import FilterError
 from projections.gateway.hub import Hub
+from projections.gateway.intake import accept
 from projections.gateway.lines import line_of
 from projections.gateway.listener import Listener
 from projections.gateway.origins import allowed
@@ -32,9 +32,6 @@ log = logging.getLogger(__name__)
 
 CODES: Final = {"stopping": 1001, "slow": 1013, "busy": 1013, "away": 1013}
 """Closing codes by reason; any other reason is a fault (1011)."""
-
-Accept = Callable[[Gateway, bytes, WebSocket], Awaitable[Any]]
-"""Takes the JSON array of events, answers what ``POST /sync`` would; raises Problem."""
 
 
 class Said(msgspec.Struct):
@@ -51,14 +48,6 @@ class Said(msgspec.Struct):
 
 _decode: Final = msgspec.json.Decoder(Said).decode
 _encode: Final = msgspec.json.Encoder().encode
-
-
-async def nobody(gateway: Gateway, events: bytes, websocket: WebSocket) -> Any:
-    """Where no intake is put in."""
-    raise Problem(503, "no_intake", "this gateway takes no events over a WebSocket")
-
-
-accept: Accept = nobody
 
 
 async def socket(websocket: WebSocket) -> None:
@@ -148,7 +137,7 @@ class Talk:
 
     async def _subscribe(self, said: Said) -> None:
         """From now on these filters; what was heard under others ends first."""
-        filters = filtering.read(said.filters or {})
+        filters = self._hub.filters(said.filters or {})
         what = wanted({"from": said.start, "speed": said.speed}, said.last_id)
         if self._feeding is not None:
             await cancelled(self._feeding)
@@ -169,7 +158,9 @@ class Talk:
     async def _publish(self, said: Said) -> Message:
         if said.events is None:
             raise Problem(422, "bad_message", "events: an array of events is missing")
-        found = msgspec.to_builtins(await accept(self._gateway, bytes(said.events), self._websocket))
+        caller = caller_of(self._websocket, self._gateway.settings, in_query=True)
+        self._gateway.intake.limiter.check(caller.address, caller.device)
+        found = msgspec.to_builtins(await accept(self._gateway, bytes(said.events), caller))
         return Message("published", _encode({"request": said.request, **found}))
 
 

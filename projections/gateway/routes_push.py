@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from projections.gateway import filters as filtering
 from projections.gateway.context import gateway_of
 from projections.gateway.feeding import cancelled, feed
 from projections.gateway.filters import FilterError, Filters
@@ -43,7 +42,7 @@ async def stream(request: Request) -> Response:
     """What comes, and if wanted what was, until the client leaves."""
     hub = gateway_of(request).hub
     try:
-        filters = filtering.read(request.query_params)
+        filters = hub.filters(request.query_params)
     except FilterError as error:
         raise Problem(422, "bad_filter", str(error), parameter=error.name) from None
     last_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
