@@ -43,7 +43,7 @@ class Said(msgspec.Struct):
     start: Any = msgspec.field(default=None, name="from")
     speed: Any = None
     request: Any = None
-    events: msgspec.Raw | None = None
+    events: msgspec.Raw = msgspec.Raw()
 
 
 _decode: Final = msgspec.json.Decoder(Said).decode
@@ -156,7 +156,7 @@ class Talk:
         self._feeding = asyncio.create_task(feeding())
 
     async def _publish(self, said: Said) -> Message:
-        if said.events is None:
+        if not bytes(said.events):
             raise Problem(422, "bad_message", "events: an array of events is missing")
         caller = caller_of(self._websocket, self._gateway.settings, in_query=True)
         self._gateway.intake.limiter.check(caller.address, caller.device)
