@@ -210,36 +210,16 @@ class Settings:
     gateway_burst_s: int = _setting(
         "FIELD_GATEWAY_BURST_S", 10, "so many seconds' events at once, for a device that was offline", minimum=1
     )
-    gateway_origins: str = _setting(
-        "FIELD_GATEWAY_ORIGINS", "", "whose pages may open a WebSocket, comma separated; empty: those of this host"
-    )
-    push_gather_ms: int = _setting(
-        "FIELD_PUSH_GATHER_MS", 10, "events are gathered for so long before they are pushed", minimum=0, maximum=1_000
-    )
-    push_connections_max: int = _setting(
-        "FIELD_PUSH_CONNECTIONS_MAX", 2_000, "listeners of one gateway; one more is answered 503", minimum=1
-    )
-    push_queue_messages: int = _setting(
-        "FIELD_PUSH_QUEUE_MESSAGES", 1_000, "wait for one listener at most; it is then too slow", minimum=2
-    )
-    push_queue_bytes: int = _setting(
-        "FIELD_PUSH_QUEUE_BYTES", 2_097_152, "the same in bytes; listeners share what they both hear", minimum=65_536
-    )
-    push_tail_events: int = _setting(
-        "FIELD_PUSH_TAIL_EVENTS", 20_000, "newest events kept for listeners who come back", minimum=100
-    )
-    push_back_records: int = _setting(
-        "FIELD_PUSH_BACK_RECORDS", 5_000_000, "a listener gets at most so many records of the past", minimum=1
-    )
-    push_histories_max: int = _setting(
-        "FIELD_PUSH_HISTORIES_MAX", 32, "listeners who hear the past at a time; one more is answered 503", minimum=1
-    )
-    push_heartbeat_s: float = _setting(
-        "FIELD_PUSH_HEARTBEAT_S", 15.0, "a silent line says so often that it is open", minimum=0.1
-    )
-    push_stale_s: float = _setting(
-        "FIELD_PUSH_STALE_S", 45.0, "who answers nothing or takes nothing for so long is gone", minimum=0.2
-    )
+    gateway_origins: str = _setting("FIELD_GATEWAY_ORIGINS", "", "whose pages may open a WebSocket; empty: this host's")
+    push_gather_ms: int = _setting("FIELD_PUSH_GATHER_MS", 10, "events of so long go out together", minimum=0)
+    push_connections_max: int = _setting("FIELD_PUSH_CONNECTIONS_MAX", 2_000, "listeners; one more: 503", minimum=1)
+    push_queue_messages: int = _setting("FIELD_PUSH_QUEUE_MESSAGES", 1_000, "for one listener at most", minimum=2)
+    push_queue_bytes: int = _setting("FIELD_PUSH_QUEUE_BYTES", 2_097_152, "the same in bytes", minimum=65_536)
+    push_tail_events: int = _setting("FIELD_PUSH_TAIL_EVENTS", 20_000, "kept for who comes back soon", minimum=100)
+    push_back_records: int = _setting("FIELD_PUSH_BACK_RECORDS", 5_000_000, "of the past for a listener", minimum=1)
+    push_histories_max: int = _setting("FIELD_PUSH_HISTORIES_MAX", 32, "who hear the past; one more: 503", minimum=1)
+    push_heartbeat_s: float = _setting("FIELD_PUSH_HEARTBEAT_S", 15.0, "a silent line says it is open", minimum=0.1)
+    push_stale_s: float = _setting("FIELD_PUSH_STALE_S", 45.0, "who takes nothing for so long is gone", minimum=0.2)
     archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = _setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")

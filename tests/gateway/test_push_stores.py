@@ -127,7 +127,7 @@ async def test_a_device_speaks_and_hears_over_one_socket(settings: Settings, bad
         await ear.until(lambda: ear.of("published") or ear.of("problem"), "an answer")
         assert not ear.of("problem")
         (answer,) = ear.of("published")
-        assert (answer["request"], answer["accepted"], answer["rejected"]) == (7, 1, int(bad))
+        assert (answer["request"], answer["accepted"], answer["rejected"]) == (7, 1, int(bad)), answer
         await ear.hears(1)
         assert ear.heard == await logged(settings)
         place = answer["events"][0]["position"]
