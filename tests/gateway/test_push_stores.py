@@ -18,6 +18,7 @@ from deploy import ports
 from projections import hot
 from projections.views import Views
 from streams.settings import Settings
+from streams.wire import to_plain
 from tests.fixtures.gateway import serving
 from tests.gateway.pushing import logged, publish, publisher, sse, ws
 from tests.integration.projecting import Door, database, until
@@ -115,19 +116,14 @@ async def test_without_any_store_a_listener_waits(settings: Settings) -> None:
 
 @pytest.mark.parametrize("bad", [False, True], ids=["good", "bad"])
 async def test_a_device_speaks_and_hears_over_one_socket(settings: Settings, bad: bool) -> None:
-    event = {
-        "id": "00000000-0000-4000-8000-000000000001",
-        "type": "BLOOM",
-        "device_id": "ana",
-        "timestamp": 1_700_000_000_000,
-    }
+    event = to_plain(say("ana", "BLOOM", 1))
     async with publisher(settings), serving(settings) as served, ws(served) as (ear, connection):
         events = [event, {"type": "SNEEZE"}] if bad else [event]
         await connection.send(json.dumps({"type": "publish", "request": 7, "events": events}))
         await ear.until(lambda: ear.of("published") or ear.of("problem"), "an answer")
         assert not ear.of("problem")
         (answer,) = ear.of("published")
-        assert (answer["request"], answer["accepted"], answer["rejected"]) == (7, 1, int(bad)), answer
+        assert (answer["request"], answer["accepted"], answer["rejected"]) == (7, 1, int(bad)), str(answer["events"])
         await ear.hears(1)
         assert ear.heard == await logged(settings)
         place = answer["events"][0]["position"]
