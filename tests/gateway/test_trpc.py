@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from deploy import ports
 from projections.gateway import app, trpc
+from projections.gateway.context import Gateway
 from projections.gateway.problems import Problem, answer
 from streams.settings import Settings
 from tests.fixtures.gateway import Serving, serving
@@ -55,6 +56,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
     )  # fmt: skip
     stubs = [Route(BASE + path, told) for path in PATHS] + [Route(f"{BASE}/sync", told, methods=["POST"])]
     monkeypatch.setattr(app, "AREAS", (lambda: stubs, trpc.routes))
+    monkeypatch.setattr(Gateway, "parts", ())  # what looks for stores has nothing to do here
     async with serving(settings) as found:
         yield found
 
@@ -117,21 +119,22 @@ def shape(content: Any) -> Any:
     return "result"
 
 
-@pytest.mark.parametrize("asked", REQUESTS, ids=str)
-async def test_says_what_the_original_says(asked: tuple[Any, ...], served: Serving, original: str) -> None:
-    method, path, query, body, headers = asked
+async def test_says_what_the_original_says(served: Serving, original: str) -> None:
     async with httpx.AsyncClient() as client:
-        ours, theirs = [
-            await client.request(
-                method, f"{url}/api/trpc/{path}", params=query, headers=(JSON if body is not None else {}) | headers,
-                content=None if body is None else json.dumps(body),
-            )
-            for url in (served.url, original)
-        ]  # fmt: skip
-    assert ours.status_code == theirs.status_code
-    if method != "HEAD":
-        assert ours.headers["content-type"] == "application/json"  # the original forgets it where all calls are refused
-        assert shape(ours.json()) == shape(theirs.json())
+        for method, path, query, body, headers in REQUESTS:
+            ours, theirs = [
+                await client.request(
+                    method, f"{url}/api/trpc/{path}", params=query, content=None if body is None else json.dumps(body),
+                    headers=(JSON if body is not None else {}) | headers,
+                )
+                for url in (served.url, original)
+            ]  # fmt: skip
+            asked = (method, path, query, body)
+            assert (ours.status_code, asked) == (theirs.status_code, asked)
+            if method != "HEAD":
+                # the original forgets it where all calls are refused
+                assert ours.headers["content-type"] == "application/json", asked
+                assert shape(ours.json()) == shape(theirs.json()), asked
 
 
 async def by_client(url: str, *batches: list[list[Any]], token: str = "") -> tuple[Any, Any]:
