@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -21,6 +21,7 @@ from projections.backoff import Backoff
 from projections.gateway.producing import Line, connect
 from projections.gateway.room import Full, Room
 from projections.gateway.target import Target
+from projections.gateway.unless import unless
 from streams import metrics
 from streams.events import OPTS, Event
 from streams.packing import Record, pack
@@ -28,7 +29,6 @@ from streams.settings import Settings
 from streams.table import partition_of
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 RECORD_BYTES: Final = 128 * 1024
 SET_BYTES: Final = 512 * 1024
@@ -134,11 +134,11 @@ class Gather:
         """Until stopped; Kafka may come and go."""
         backoff = Backoff("kafka", stop)
         following = asyncio.create_task(self._target.run(stop))
-        await _unless(stop, self._target.first())
+        await unless(stop, self._target.first())
         while not stop.is_set():
             self._target.moved.clear()
             try:
-                line = await _unless(stop, connect(self._settings, self._target.topic))
+                line = await unless(stop, connect(self._settings, self._target.topic))
             except (KafkaError, OSError, TimeoutError) as error:
                 self._refuse(NotStored("log_away", f"the log does not answer: {error or type(error).__name__}", 5))
                 await backoff.failed(error)
@@ -313,15 +313,3 @@ async def _first(events: Sequence[asyncio.Event]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work comes to; None, and the work is given up, when ``stop`` is set before."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)

@@ -31,6 +31,7 @@ from projections.gateway.pseudonyms import pseudonym
 from projections.gateway.pushed import Batch, Heard, Reading, id_of
 from projections.gateway.states import States
 from projections.gateway.tail import Tail
+from projections.gateway.unless import unless
 from projections.gateway.vectors import Vector
 from streams import metrics
 from streams.events import OPTS
@@ -67,7 +68,7 @@ class Hub:
         """Until stopped; every store may be away."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(stop))
-            tasks.create_task(self.opt_outs.run(stop))
+            tasks.create_task(unless(stop, self.opt_outs.run(stop)))
             tasks.create_task(self.states.run(stop))
             tasks.create_task(self._tick(stop))
 
@@ -124,9 +125,7 @@ class Hub:
         while not stop.is_set():
             consumer = self._consumer()
             try:
-                async with asyncio.timeout(ANSWER_S):
-                    await consumer.start()
-                    await self._begin(consumer)
+                await unless(stop, self._start(consumer))
                 backoff.answered()
                 while not stop.is_set():
                     await self._gather(consumer, stop)
@@ -145,6 +144,11 @@ class Hub:
             enable_auto_commit=False,
             request_timeout_ms=self.settings.answer_s * 1000,
         )
+
+    async def _start(self, consumer: Any) -> None:
+        async with asyncio.timeout(ANSWER_S):
+            await consumer.start()
+            await self._begin(consumer)
 
     async def _begin(self, consumer: Any) -> None:
         """At the end of the log; after an outage where we were."""
