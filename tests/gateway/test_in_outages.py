@@ -86,7 +86,9 @@ async def test_kafka_comes_and_goes(broker: Broker, fragile: Settings) -> None:
         await topics.create(fragile, (fragile.events_topic,))
         acknowledged += (await until(it, 200)).json()["events"]
         sending = asyncio.create_task(_send(it, acknowledged))
-        await asyncio.sleep(0)
+        async with asyncio.timeout(LIMIT_S):
+            while len(acknowledged) < 50:  # noqa: ASYNC110 (a list that the other task fills)
+                await asyncio.sleep(0)
         broker.send(signal.SIGKILL)
         lost = await until(it, 503)
         assert lost.json()["code"] in ("not_acknowledged", "log_away")
@@ -96,7 +98,7 @@ async def test_kafka_comes_and_goes(broker: Broker, fragile: Settings) -> None:
         sending.cancel()
         assert served.gateway.intake.gather.room.events <= 50
         log = await log_of(fragile)
-    assert len(acknowledged) >= 3
+    assert len(acknowledged) > 50
     for one in acknowledged:
         assert at(log, one["position"]).id == one["id"]
 
