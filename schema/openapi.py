@@ -292,7 +292,7 @@ def _push() -> Json:
         },
     }  # fmt: skip
     socket = {
-        "summary": "The same as a WebSocket, over which devices publish, too: schema/README.md.",
+        "summary": "The same as a WebSocket, over which devices publish, too: schema/push.md.",
         "responses": {"101": {"description": "a WebSocket"}, "default": OTHER},
     }
     return {f"{BASE}/stream": {"get": stream}, f"{BASE}/ws": {"get": socket}}
