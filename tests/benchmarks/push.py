@@ -107,20 +107,20 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
     host, port = settings.gateway_host, settings.gateway_port
     pid = next(one.pid for one in processes.read_all(Path(settings.home)) if one.role == "gateway")
     words = ["--listen", "--listeners", str(given.listeners), "--slow", str(given.slow)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.push", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as ears:
-        assert ears.stdout is not None
-        for _ in range(given.listeners):
-            await asyncio.to_thread(ears.stdout.readline)
-        memory = [rss_mb(pid)]
-        sending = asyncio.create_task(
-            publish(f"http://{host}:{port}/api/consciousness/sync", given.rate, given.batch, given.seconds)
-        )
-        while not (await asyncio.wait((sending,), timeout=1.0))[0]:
-            memory.append(rss_mb(pid))
-        await asyncio.sleep(1.0)
-        said, _ = await asyncio.to_thread(ears.communicate)
+    ears = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.benchmarks.push", *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert ears.stdout is not None
+    for _ in range(given.listeners):
+        await ears.stdout.readline()
+    memory = [rss_mb(pid)]
+    sending = asyncio.create_task(
+        publish(f"http://{host}:{port}/api/consciousness/sync", given.rate, given.batch, given.seconds)
+    )
+    while not (await asyncio.wait((sending,), timeout=1.0))[0]:
+        memory.append(rss_mb(pid))
+    await asyncio.sleep(1.0)
+    said, _ = await ears.communicate()
     answered, refused = sending.result()
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
