@@ -29,7 +29,7 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
 """Stands in for psql where the machine has none: the statements are what is tried here."""
 
 CURL = f"""#!{sys.executable}
-import sys, urllib.request
+import sys, time, urllib.request
 words, headers, body, wait = sys.argv[1:], {{}}, None, 30.0
 while words:
     word = words.pop(0)
@@ -42,15 +42,18 @@ while words:
         wait = float(words.pop(0))
     elif not word.startswith("-"):
         url = word
+end = time.monotonic() + wait
 with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=wait) as answer:
     try:
         for line in answer:
             print(line.decode(), end="", flush=True)
+            if time.monotonic() > end:
+                sys.exit(28)
     except TimeoutError:
         sys.exit(28)
 print()
 """
-"""The same for curl. A stream ends when nothing comes for so long."""
+"""The same for curl."""
 
 
 def blocks() -> list[str]:
