@@ -1,33 +1,47 @@
 #!/usr/bin/env bash
-# Runs all tests in three lanes side by side: the pure ones, the faults and some smaller ones; the gateway and its page,
-# which mostly wait; and whatever else needs the real parts. Every run of pytest starts parts of its own. Fails when any
-# fails.
+# Runs all tests in four lanes side by side, which mostly wait: the pure ones and the faults; the gateway and its page; the
+# long acceptance tests and the integration tests; and whatever else there is. Every run of pytest starts parts of its
+# own. Fails when any fails.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5)
 pure=(tests/fuzz tests/golden tests/property tests/tidy tests/unit)
 smaller=(tests/conformance tests/embedded tests/migration)
 face=(tests/gateway tests/browser)
-real=()
+long=(tests/acceptance/test_contacts.py tests/acceptance/test_rebuild.py tests/acceptance/test_verifier.py)
+beside=(tests/integration)
+rest=()
 for folder in tests/*/; do # whatever is none of them, so that a new folder is never forgotten
     folder=${folder%/}
     compgen -G "$folder/test_*.py" > /dev/null || continue
-    [[ " ${pure[*]} tests/faults ${smaller[*]} ${face[*]} " == *" $folder "* ]] || real+=("$folder")
+    [[ " ${pure[*]} tests/faults ${smaller[*]} ${face[*]} ${beside[*]} " == *" $folder "* ]] || rest+=("$folder")
 done
 logs=$(mktemp -d)
 pids=()
 trap 'rm -rf "$logs"; [ -z "${pids[*]}" ] || kill "${pids[@]}" 2> /dev/null' EXIT
-(
-    "${pytest[@]}" "${pure[@]}" "$@"
-    code=$?
-    "${pytest[@]}" tests/faults "$@" || code=$?
-    "${pytest[@]}" "${smaller[@]}" "$@" || code=$?
-    exit "$code"
-) > "$logs/pure" 2>&1 &
+
+lane() { # NAME, then the folders of each run with "--" between them
+    local name=$1 code=0 run=()
+    shift
+    for word in "$@" --; do
+        if [ "$word" != -- ]; then
+            run+=("$word")
+            continue
+        fi
+        "${pytest[@]}" "${run[@]}" "${options[@]}" || code=$?
+        run=()
+    done > "$logs/$name" 2>&1
+    return "$code"
+}
+
+options=("$@")
+lane 1-pure "${pure[@]}" -- tests/faults -- "${smaller[@]}" &
 pids+=($!)
-"${pytest[@]}" "${face[@]}" "$@" > "$logs/face" 2>&1 &
+lane 2-face "${face[@]}" &
 pids+=($!)
-"${pytest[@]}" "${real[@]}" "$@"
+lane 3-long "${long[@]}" -- "${beside[@]}" &
+pids+=($!)
+"${pytest[@]}" "${rest[@]}" "${long[@]/#/--ignore=}" "${options[@]}"
 code=$?
 for pid in "${pids[@]}"; do
     wait "$pid" || code=1
