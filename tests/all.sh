@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
-# Runs all tests in four lanes side by side, which mostly wait: the pure ones and the faults; the gateway and its page; the
-# long acceptance tests and the integration tests; and whatever else there is. Every run of pytest starts parts of its
-# own. Fails when any fails.
+# Runs all tests in three lanes side by side: the pure ones and the faults; the gateway, its page and the integration
+# tests, which mostly wait; and whatever else there is. Every run of pytest starts parts of its own. Fails when any fails.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5)
 pure=(tests/fuzz tests/golden tests/property tests/tidy tests/unit)
 smaller=(tests/conformance tests/embedded tests/migration)
 face=(tests/gateway tests/browser)
-long=(tests/acceptance/test_contacts.py tests/acceptance/test_rebuild.py tests/acceptance/test_verifier.py)
 beside=(tests/integration)
 rest=()
 for folder in tests/*/; do # whatever is none of them, so that a new folder is never forgotten
@@ -37,11 +35,9 @@ lane() { # NAME, then the folders of each run with "--" between them
 options=("$@")
 lane 1-pure "${pure[@]}" -- tests/faults -- "${smaller[@]}" &
 pids+=($!)
-lane 2-face "${face[@]}" &
+lane 2-face "${face[@]}" -- "${beside[@]}" &
 pids+=($!)
-lane 3-long "${long[@]}" -- "${beside[@]}" &
-pids+=($!)
-"${pytest[@]}" "${rest[@]}" "${long[@]/#/--ignore=}" "${options[@]}"
+"${pytest[@]}" "${rest[@]}" "${options[@]}"
 code=$?
 for pid in "${pids[@]}"; do
     wait "$pid" || code=1

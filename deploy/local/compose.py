@@ -64,6 +64,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTGRES_DB": unquote(url.path.lstrip("/")),
         "REDIS_PORT": str(settings.redis_port),
         "REDIS_PASSWORD": settings.redis_password,
+        "FIELD_GATEWAY_PORT": str(settings.gateway_port),
+        "FIELD_GATEWAY_KEY": settings.gateway_key,
+        "FIELD_PSEUDONYM_KEY": settings.pseudonym_key,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deploy import backend
 from streams import contacts
 from streams.fold.digest import digest
 from streams.fold.partition import fold_all
@@ -116,8 +118,9 @@ def further(stack: Stack, projection: str, before: int) -> int:
 
     def moved() -> bool:
         nonlocal records
-        found = next(one for one in stack.json("status")["projections"] if one["projection"] == projection)
-        records = sum(offset + 1 for offset in found["positions"].values())
+        status = asyncio.run(backend.look(stack.settings))  # in this process: a command takes as long as the work
+        found = next(one for one in status.projections if one.projection == projection)
+        records = sum(offset + 1 for offset in found.positions.values())
         return records > before
 
     until(moved, f"{projection} goes on")

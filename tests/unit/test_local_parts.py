@@ -166,7 +166,9 @@ def test_the_compose_file_has_the_images_that_we_name_and_listens_on_loopback() 
         "worker",
         "projector",
         "publisher",
+        "gateway",
     }
+    assert file["services"]["gateway"]["ports"] == ["127.0.0.1:${FIELD_GATEWAY_PORT:-8000}:8000"]
 
 
 def test_two_homes_are_two_compose_projects() -> None:
