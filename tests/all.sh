@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs all tests in three lanes side by side: the pure ones and the faults; the gateway, its page and the integration
-# tests, which mostly wait; and whatever else there is. Every run of pytest starts parts of its own. Fails when any fails.
+# Runs all tests in three lanes side by side, of about the same length: the pure ones, the faults and two long acceptance
+# tests; the gateway, its page and the integration tests; and whatever else there is. Every run of pytest starts parts of
+# its own. Fails when any fails.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5)
@@ -8,6 +9,7 @@ pure=(tests/fuzz tests/golden tests/property tests/tidy tests/unit)
 smaller=(tests/conformance tests/embedded tests/migration)
 face=(tests/gateway tests/browser)
 beside=(tests/integration)
+long=(tests/acceptance/test_contacts.py tests/acceptance/test_verifier.py)
 rest=()
 for folder in tests/*/; do # whatever is none of them, so that a new folder is never forgotten
     folder=${folder%/}
@@ -33,11 +35,11 @@ lane() { # NAME, then the folders of each run with "--" between them
 }
 
 options=("$@")
-lane 1-pure "${pure[@]}" -- tests/faults -- "${smaller[@]}" &
+lane 1-pure "${pure[@]}" -- tests/faults -- "${smaller[@]}" -- "${long[@]}" &
 pids+=($!)
 lane 2-face "${face[@]}" -- "${beside[@]}" &
 pids+=($!)
-"${pytest[@]}" "${rest[@]}" "${options[@]}"
+"${pytest[@]}" "${rest[@]}" "${long[@]/#/--ignore=}" "${options[@]}"
 code=$?
 for pid in "${pids[@]}"; do
     wait "$pid" || code=1
