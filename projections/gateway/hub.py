@@ -31,7 +31,7 @@ from projections.gateway.pseudonyms import pseudonym
 from projections.gateway.pushed import Batch, Heard, Reading, id_of
 from projections.gateway.states import States
 from projections.gateway.tail import Tail
-from projections.gateway.unless import unless
+from projections.gateway.unless import unless, whole
 from projections.gateway.vectors import Vector
 from streams import metrics
 from streams.events import OPTS
@@ -142,12 +142,12 @@ class Hub:
             client_id="field-push",
             auto_offset_reset="none",
             enable_auto_commit=False,
-            request_timeout_ms=self.settings.answer_s * 1000,
+            request_timeout_ms=int(ANSWER_S * 1000),
         )
 
     async def _start(self, consumer: Any) -> None:
         async with asyncio.timeout(ANSWER_S):
-            await consumer.start()
+            await whole(consumer.start())
             await self._begin(consumer)
 
     async def _begin(self, consumer: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from projections.gateway.unless import whole
 from projections.gateway.vectors import Vector
 from streams.settings import Settings
 
@@ -56,13 +57,14 @@ class Past:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_brokers,
             client_id="field-past",
+            request_timeout_ms=int(ANSWER_S * 1000),
             auto_offset_reset="none",
             enable_auto_commit=False,
             max_partition_fetch_bytes=FETCH_BYTES,
         )
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self._consumer.start()
+                await whole(self._consumer.start())
             await asyncio.sleep(0)  # aiokafka's stop ends in a cancellation when its tasks have not begun yet
         except (KafkaError, OSError, TimeoutError) as error:
             await self._consumer.stop()

@@ -10,6 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError
 
+from projections.gateway.unless import whole
 from streams.packing import Record
 from streams.settings import Settings
 
@@ -68,7 +69,7 @@ async def connect(settings: Settings, topic: str) -> Line:
     )
     try:
         async with asyncio.timeout(CONNECT_S):
-            await producer.start()
+            await whole(producer.start())
             found = await producer.partitions_for(topic)
         if not found:
             raise UnknownTopicOrPartitionError(f"topic {topic} is not there")

@@ -1,4 +1,7 @@
-"""Work that is given up when a part is told to end: a store that does not answer must not hold a gateway up."""
+"""Work that is given up when a part is told to end, and work that must not be cut in two.
+
+A store that does not answer must not hold a gateway up.
+"""
 
 from __future__ import annotations
 
@@ -19,3 +22,16 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
         for task in (working, stopping):
             task.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+async def whole(work: Coroutine[Any, Any, T]) -> T:
+    """Work that goes to its end even when who waits for it is cancelled, who then waits for that.
+
+    So for a client's start: aiokafka 0.14 loses the connection that it has just made when it is cancelled meanwhile.
+    """
+    working = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.gather(working, return_exceptions=True)
+        raise

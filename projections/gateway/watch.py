@@ -26,6 +26,7 @@ from projections.gateway.answers import Health, PartHealth, Parts
 from projections.gateway.cold_tier import CONNECT_S, POSTGRES_AWAY
 from projections.gateway.hot_tier import REDIS_AWAY
 from projections.gateway.positions import Positions, lowest, reached
+from projections.gateway.unless import whole
 from projections.hot import Names
 from projections.queries import query
 from streams import topics
@@ -209,13 +210,15 @@ class Watch:
         return None
 
     async def _connect(self) -> None:
-        brokers = self._settings.kafka_brokers
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=brokers, client_id="field-gateway-watch", enable_auto_commit=False
-        )
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers, client_id="field-gateway-watch")
-        await self._consumer.start()
-        await self._admin.start()
+        line = {
+            "bootstrap_servers": self._settings.kafka_brokers,
+            "client_id": "field-gateway-watch",
+            "request_timeout_ms": int(ANSWER_S * 1000),
+        }
+        self._consumer = AIOKafkaConsumer(**line, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**line)
+        await whole(self._consumer.start())
+        await whole(self._admin.start())
 
     async def _leave(self) -> None:
         consumer, admin = self._consumer, self._admin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -69,6 +70,13 @@ async def test_answers_problems_and_faults_without_any_store(alone: Settings, ar
     text = generate_latest(REGISTRY).decode()
     assert 'field_gateway_requests_total{route="/told/{id}",status="200"} 1.0' in text
     assert 'route="/refused",status="503"' in text
+
+
+async def test_who_is_told_to_end_while_it_begins_leaves_no_line_open(settings: Settings) -> None:
+    for after_ms in (0, 2, 4, 6, 8, 10, 15, 20, 30, 50):
+        async with app.running(app.build(settings), lambda: None):
+            await asyncio.sleep(after_ms / 1000)
+        gc.collect()  # what was lost is told now, and a warning is an error
 
 
 async def test_a_part_that_ends_ends_the_gateway(alone: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
