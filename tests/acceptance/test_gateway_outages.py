@@ -8,50 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
-import pytest
 
-from deploy import context, ports
-from deploy.local import cache, parts
-from streams.settings import Settings
+from deploy import context
+from deploy.local import parts
 from tests.acceptance.stack import Stack
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "5"))
 READS = ("state", "snapshot", "rooms", "entanglements", "metrics")
 """What memory, Redis or the database can answer."""
-
-
-@pytest.fixture
-def stack(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Stack]:
-    """A stack on parts of its own, which may be stopped."""
-    here = dataclasses.replace(
-        make_settings(),
-        home=str(tmp_path / "home"),
-        parts=os.environ.get("FIELD_PARTS", "auto"),
-        kafka_brokers=f"127.0.0.1:{ports.free()}",
-        database_url=f"postgresql://field:field@127.0.0.1:{ports.free()}/field",
-        redis_port=ports.free(),
-    )
-    if parts.choose(here)[0] != "local":
-        pytest.skip("single parts can be stopped only where they run as local processes")
-    one = Stack(here)
-    try:
-        with one:
-            yield one
-    finally:
-        one.field("clean")
-        cache.remove(tmp_path / "home")
 
 
 class Clients:
@@ -116,7 +90,8 @@ class Clients:
                     yield kind, json.loads(value)
 
 
-async def test_what_clients_see_while_parts_are_away(stack: Stack) -> None:
+async def test_what_clients_see_while_parts_are_away(own_stack: Stack) -> None:
+    stack = own_stack
     settings = context.load(stack.environ)
     clients = Clients(f"http://127.0.0.1:{settings.gateway_port}")
     tasks = [asyncio.create_task(work()) for work in (clients.listen, clients.publish, clients.look)]

@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
-import pytest
 from redis import Redis
 
-from deploy import ports
-from deploy.local import cache, parts
+from deploy.local import parts
 from projections.hot import Names
-from streams.settings import Settings
 from tests.acceptance.stack import Stack, until
 
 DEVICES, RATE, SECONDS = "40", "400", "4"
 EVENTS = int(RATE) * int(SECONDS)
 
 
-@pytest.fixture
-def stack(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Stack]:
-    """A stack on parts of its own, which may be stopped."""
-    here = dataclasses.replace(
-        make_settings(),
-        home=str(tmp_path / "home"),
-        parts=os.environ.get("FIELD_PARTS", "auto"),
-        kafka_brokers=f"127.0.0.1:{ports.free()}",
-        database_url=f"postgresql://field:field@127.0.0.1:{ports.free()}/field",
-        redis_port=ports.free(),
-    )
-    if parts.choose(here)[0] != "local":
-        pytest.skip("single parts can be stopped only where they run as local processes")
-    one = Stack(here)
-    try:
-        with one:
-            yield one
-    finally:
-        one.field("clean")
-        cache.remove(tmp_path / "home")
-
-
-def test_devices_go_on_while_redis_and_postgres_are_away(stack: Stack) -> None:
+def test_devices_go_on_while_redis_and_postgres_are_away(own_stack: Stack) -> None:
+    stack = own_stack
     publish(stack, seed=1)
     stack.field("wait")
     assert parts.stop_part(stack.settings, "redis", signal.SIGKILL)

@@ -1,0 +1,37 @@
+"""What acceptance tests share: a stack of which every part may be stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import ports
+from deploy.local import cache, parts
+from streams.settings import Settings
+from tests.acceptance.stack import Stack
+
+
+@pytest.fixture
+def own_stack(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Stack]:
+    """A stack on parts of its own, which may be stopped."""
+    here = dataclasses.replace(
+        make_settings(),
+        home=str(tmp_path / "home"),
+        parts=os.environ.get("FIELD_PARTS", "auto"),
+        kafka_brokers=f"127.0.0.1:{ports.free()}",
+        database_url=f"postgresql://field:field@127.0.0.1:{ports.free()}/field",
+        redis_port=ports.free(),
+    )
+    if parts.choose(here)[0] != "local":
+        pytest.skip("single parts can be stopped only where they run as local processes")
+    one = Stack(here)
+    try:
+        with one:
+            yield one
+    finally:
+        one.field("clean")
+        cache.remove(tmp_path / "home")
