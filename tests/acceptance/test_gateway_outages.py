@@ -95,7 +95,7 @@ async def test_what_clients_see_while_parts_are_away(own_stack: Stack) -> None:
     settings = context.load(stack.environ)
     clients = Clients(f"http://127.0.0.1:{settings.gateway_port}")
     async with asyncio.timeout(120):  # a field that has just begun has nothing to show yet, and says so
-        while (await clients.client.get("/api/health/ready")).status_code != 200:
+        while (await clients.client.get("/api/health/ready")).status_code != 200:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.1)
     tasks = [asyncio.create_task(work()) for work in (clients.listen, clients.publish, clients.look)]
     try:
