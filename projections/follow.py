@@ -86,10 +86,13 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._postgres = Backoff("postgres", stop)
         self._kafka = Backoff("kafka", stop)
         self._consumer: Any = None
+        self._joined = False
+        """The group has said which partitions are ours; there may be none."""
 
     async def run(self) -> None:
         """Until stopped; Kafka and PostgreSQL may come and go. Raises ProjectionError, and faults of our own."""
         while not self._stop.is_set():
+            self._joined = False
             self._consumer = self._new_consumer()
             try:
                 await self._consumer.start()
@@ -105,20 +108,22 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                     await self._consumer.stop()
 
     def reflects(self, ends: Mapping[int, int], asked_s: float) -> bool:
-        """``ends.Reflects``: the partitions that are ours are in the rows up to there."""
-        if self._consumer is None:
+        """``ends.Reflects``: the partitions that are ours are in the rows up to there; not before we know which."""
+        if self._consumer is None or not self._joined:
             return False
         ours = {place.partition for place in self._consumer.assignment()}
         return reached(self._reflected, {partition: end for partition, end in ends.items() if partition in ours})
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Called by the consumer: positions are loaded again when a partition comes back."""
+        self._joined = False
         for place in revoked:
             self._loaded.pop(place, None)
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Called by the consumer; the same partition may have been somebody else's in between."""
         await self.on_partitions_revoked(assigned)
+        self._joined = True
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
