@@ -15,32 +15,13 @@ from urllib.parse import urlsplit
 
 from streams.errors import SettingError
 from streams.fold.rules import Rules
+from streams.setting import bounds, parse
+from streams.setting import setting as _setting
 
 RULE_PREFIX = "FIELD_RULE_"
 RETENTION_DAYS_MIN: Final = 7
 TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 GENERATION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-def _setting(
-    name: str,
-    default: str | int | float,
-    reason: str,
-    *,
-    minimum: int | float | None = None,
-    maximum: int | float | None = None,
-    choices: tuple[str, ...] = (),
-    secret: bool = False,
-) -> Any:
-    metadata = {
-        "name": name,
-        "reason": reason,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-        "secret": secret,
-    }
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +221,11 @@ def read(environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     for item in dataclasses.fields(Settings):
         if item.metadata and item.metadata["name"] in environ:
-            values[item.name] = _parse(
-                environ[item.metadata["name"]], type(item.default), item.metadata["name"], **_bounds(item)
+            values[item.name] = parse(
+                environ[item.metadata["name"]], type(item.default), item.metadata["name"], **bounds(item)
             )
     rules = {
-        item.name: _parse(
+        item.name: parse(
             environ[RULE_PREFIX + item.name.upper()],
             type(item.default),
             RULE_PREFIX + item.name.upper(),
@@ -311,10 +292,6 @@ def _name(item: dataclasses.Field[Any]) -> str:
     return str(item.metadata.get("name", ""))
 
 
-def _bounds(item: dataclasses.Field[Any]) -> dict[str, Any]:
-    return {key: item.metadata[key] for key in ("minimum", "maximum", "choices")}
-
-
 def _refuse_unknown(name: str, names: set[str]) -> None:
     if name in names:
         return
@@ -322,28 +299,6 @@ def _refuse_unknown(name: str, names: set[str]) -> None:
     if name.startswith("FIELD_") or near:
         hint = f"; did you mean {near[0]}?" if near else "; deploy/SETTINGS.md lists all of them"
         raise SettingError(name, "there is no such setting" + hint)
-
-
-def _parse(
-    text: str,
-    kind: type,
-    name: str,
-    *,
-    minimum: int | float | None = None,
-    maximum: int | float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    if choices and text not in choices:
-        raise SettingError(name, f"{text!r} is none of {', '.join(choices)}")
-    if kind is str:
-        return text
-    try:
-        value = kind(text)
-    except ValueError:
-        raise SettingError(name, f"{text!r} is not {'a whole number' if kind is int else 'a number'}") from None
-    if not (minimum is None or value >= minimum) or not (maximum is None or value <= maximum):
-        raise SettingError(name, f"{text} is outside {minimum}..{'' if maximum is None else maximum}")
-    return value
 
 
 def _check(settings: Settings) -> None:

@@ -109,9 +109,9 @@ async def until(true: Any, otherwise: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def publish(settings: Settings, records: Iterable[Sent]) -> None:
-    """In order, acknowledged."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_brokers, linger_ms=5)
+async def publish(settings: Settings, records: Iterable[Sent], codec: str | None = None) -> None:
+    """In order, acknowledged, compressed by ``codec``."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_brokers, linger_ms=5, compression_type=codec)
     await producer.start()
     try:
         sends = [

@@ -72,6 +72,18 @@ async def test_every_form_of_record_is_folded_and_committed(settings: Settings) 
     assert rooms == {"room-0", "room-1", "room-2"}
 
 
+async def test_a_publisher_may_compress_as_it_likes(settings: Settings) -> None:
+    await topics.create(settings)
+    events = evening(100)
+    for at, codec in enumerate(("gzip", "snappy", "lz4", "zstd", None)):
+        await publish(settings, [single(event, settings) for event in events[at * 20 : at * 20 + 20]], codec)
+    with WorkerProcess(settings) as worker:
+        follower = await folded(settings)
+        assert found(follower, settings) == await expected(settings)
+        assert worker.stop() == 0
+    assert sum((await committed(settings)).values()) == len(events)
+
+
 async def test_an_event_on_the_wrong_partition_is_copied_and_folded_once(settings: Settings) -> None:
     await topics.create(settings)
     event = say("device-1", "BLOOM", 1, room="hall", seq=1)
