@@ -69,6 +69,12 @@ class Settings:
     checkpoint_events: int = _setting(
         "FIELD_CHECKPOINT_EVENTS", 200_000, "a checkpoint at the latest after so many events", minimum=1
     )
+    fold: str = _setting(
+        "FIELD_FOLD",
+        "auto",
+        "which fold works: the compiled one where it is built, else the simple one; both write the same bytes",
+        choices=("auto", "compiled", "simple"),
+    )
     poll_records: int = _setting("FIELD_POLL_RECORDS", 5_000, "Kafka records in one batch of a partition", minimum=1)
     linger_ms: int = _setting("FIELD_LINGER_MS", 10, "how long a producer gathers a batch", minimum=0)
     skew_ms_max: int = _setting("FIELD_SKEW_MS_MAX", 60_000, "event time may be this much after received", minimum=0)
