@@ -1,12 +1,13 @@
 //! The border of the fold: C functions for ctypes. Nothing panics through it and nothing else here is unsafe.
 //!
-//! Every function answers 0, or 1 with a text to be had by `field_fold_text`. After a panic a fold is of no use any
-//! more, and says so at every call.
+//! Every function answers 0, or 1 with a text to be had by `field_fold_text`. After a panic the fold is gone, and every
+//! later call says so.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 
-use crate::fold::{read_event, PartitionFold, Rules, OPT_IN, OPT_OUT};
+use crate::event::{OPT_IN, OPT_OUT};
+use crate::fold::{read_event, PartitionFold, Rules};
 use crate::msgpack::{Bad, Reader, Writer};
 
 /// A fold with the bytes that it says last.
@@ -26,7 +27,7 @@ pub unsafe extern "C" fn field_fold_new(partition: i64, shards: usize, rules: *c
     let made = catch_unwind(|| Rules::read(bytes).map(|rules| PartitionFold::new(partition, shards, rules)));
     match made {
         Ok(Ok(fold)) => handle.fold = Some(fold),
-        Ok(Err(bad)) => handle.text = bad.0.into_bytes(),
+        Ok(Err(bad)) => handle.text = bad.0.into(),
         Err(_) => handle.text = b"the fold of a partition cannot be made".to_vec(),
     }
     Box::into_raw(handle)
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn field_fold_checkpoint(
 ) -> i32 {
     let bytes = bytes_of(writer, size);
     call(&mut *handle, |fold, text| {
-        let writer = std::str::from_utf8(bytes).map_err(|_| Bad::new("a writer is text"))?;
+        let writer = std::str::from_utf8(bytes).map_err(|_| Bad("a writer is text"))?;
         let taken = fold.checkpoint(writer, full)?;
         let mut to = Writer(std::mem::take(text));
         to.array(3);
@@ -106,10 +107,10 @@ pub unsafe extern "C" fn field_fold_checkpoint(
             for (shard, value) in values {
                 to.array(2);
                 to.int(*shard as i64);
-                binary(&mut to, value);
+                to.bin(value);
             }
         }
-        binary(&mut to, &taken.position);
+        to.bin(&taken.position);
         *text = to.0;
         Ok(())
     })
@@ -149,31 +150,23 @@ unsafe fn bytes_of<'a>(from: *const u8, size: usize) -> &'a [u8] {
     }
 }
 
-fn binary(to: &mut Writer, value: &[u8]) {
-    to.0.push(0xc6);
-    to.0.extend_from_slice(&(value.len() as u32).to_be_bytes());
-    to.0.extend_from_slice(value);
-}
-
 fn call(handle: &mut Handle, run: impl FnOnce(&mut PartitionFold, &mut Vec<u8>) -> Result<(), Bad>) -> i32 {
     handle.text.clear();
     let Handle { fold, text } = handle;
     let done = match fold {
-        None => Err(Bad::new("this fold has failed before")),
-        Some(fold) => catch_unwind(AssertUnwindSafe(|| run(fold, text))).unwrap_or_else(|panic| {
+        None => Ok(Err(Bad("this fold has failed before"))),
+        Some(fold) => catch_unwind(AssertUnwindSafe(|| run(fold, text))),
+    };
+    let problem = match done {
+        Ok(Ok(())) => return 0,
+        Ok(Err(bad)) => bad.0.to_string(),
+        Err(panic) => {
+            handle.fold = None;
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(Bad(format!("panic: {}", said.unwrap_or("?"))))
-        }),
-    };
-    match done {
-        Ok(()) => 0,
-        Err(bad) => {
-            if bad.0.starts_with("panic: ") {
-                handle.fold = None;
-            }
-            handle.text = bad.0.into_bytes();
-            1
+            format!("the fold has failed: {}", said.unwrap_or("?"))
         }
-    }
+    };
+    handle.text = problem.into_bytes();
+    1
 }

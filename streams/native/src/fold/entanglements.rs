@@ -8,7 +8,8 @@ use super::entry::Entry;
 use super::names::Names;
 use super::ordered::Texts;
 use super::rooms::Room;
-use super::rules::{Rules, BLOOM, ENTANGLE, NAMES, RELEASE, SACRED_PHRASE, SPIRAL, TOUCH};
+use super::rules::Rules;
+use crate::event::{BLOOM, ENTANGLE, KINDS, RELEASE, SACRED_PHRASE, SPIRAL, TOUCH};
 use crate::msgpack::{Bad, Reader};
 
 /// Stands between the two ids of a pair; no id may contain it.
@@ -145,7 +146,7 @@ impl Bonds {
     fn gesture(&mut self, entry: &Entry, text: &[u8], second: i64, seated: &[bool], names: &Names, rules: &Rules) {
         let mut kind = std::mem::take(&mut self.kind);
         kind.clear();
-        kind.push_str(NAMES[entry.kind as usize]);
+        kind.push_str(KINDS[entry.kind as usize]);
         if entry.kind == SACRED_PHRASE {
             kind.push(':');
             kind.push_str(data_str(entry.data(text), "phrase").expect("a phrase was checked"));

@@ -3,8 +3,7 @@
 use std::cmp::Ordering;
 
 use super::names::Names;
-use super::rules::NAMES;
-use crate::event::Event;
+use crate::event::{id_text, Event, KINDS, VALUES};
 use crate::msgpack::Writer;
 
 const HAS_X: u8 = 1;
@@ -111,21 +110,20 @@ impl Entry {
     /// As `streams.events.Event` is written.
     pub fn write(&self, to: &mut Writer, key: &str, names: &Names, text: &[u8]) {
         let user = &text[self.start as usize..self.start as usize + self.user as usize];
-        to.array(15);
+        to.array(VALUES);
         to.int(self.timestamp);
-        write_id(to, &self.id);
-        to.str(NAMES[self.kind as usize]);
+        to.raw(b"\xd9\x24");
+        to.raw(&id_text(&self.id));
+        to.str(KINDS[self.kind as usize]);
         to.str(names.text(self.device));
         to.str(key);
         to.int(self.intensity as i64);
-        write_optional(to, Some(self.seq).filter(|_| self.has & HAS_SEQ != 0), Writer::int);
+        to.opt_int(Some(self.seq).filter(|_| self.has & HAS_SEQ != 0));
         to.int(self.epoch);
-        for part in [self.x(), self.y(), self.z()] {
-            write_optional(to, part, Writer::float);
-        }
-        write_optional(to, if self.is_in_room() { Some(key) } else { None }, Writer::str);
-        write_optional(to, self.optional(HAS_USER, user), Writer::str);
-        write_optional(to, self.target(text), Writer::str);
+        [self.x(), self.y(), self.z()].iter().for_each(|part| to.opt_float(*part));
+        to.opt_str(if self.is_in_room() { Some(key) } else { None });
+        to.opt_str(self.optional(HAS_USER, user));
+        to.opt_str(self.target(text));
         to.raw(self.data(text));
     }
 
@@ -153,29 +151,4 @@ pub fn order(one: &Entry, other: &Entry, names: &Names) -> Ordering {
         let devices = names.text(one.device).cmp(names.text(other.device));
         devices.then((one.epoch, one.seq).cmp(&(other.epoch, other.seq)))
     })
-}
-
-/// nil or the value.
-pub fn write_optional<T>(to: &mut Writer, value: Option<T>, write: impl Fn(&mut Writer, T)) {
-    match value {
-        None => to.nil(),
-        Some(value) => write(to, value),
-    }
-}
-
-/// An id as lower-case text with dashes.
-pub fn write_id(to: &mut Writer, id: &[u8; 16]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (number, byte) in id.iter().enumerate() {
-        if matches!(number, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = DIGITS[(byte >> 4) as usize];
-        text[at + 1] = DIGITS[(byte & 15) as usize];
-        at += 2;
-    }
-    to.0.extend_from_slice(&[0xd9, 36]);
-    to.0.extend_from_slice(&text);
 }

@@ -12,9 +12,9 @@ use super::names::{Names, Seeded};
 use super::opts::Toggles;
 use super::ordered::Dense;
 use super::particles::{Memory, Place};
-use super::rules::{Rules, BLOOM, FIELD, SACRED_PHRASE};
+use super::rules::Rules;
 use super::state::{is_left_out, State};
-use crate::event::Event;
+use crate::event::{Event, BLOOM, FIELD, SACRED_PHRASE};
 
 /// The places of one shard: memory particles and quantum fields.
 pub struct Memories {

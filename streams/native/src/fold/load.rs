@@ -11,10 +11,10 @@ use super::ordered::Dense;
 use super::particles::{Memory, Parts, Place};
 use super::resonance::{Counts, Row};
 use super::rooms::{Room, Session};
-use super::rules::{kind_of, Rules, BREATH, ENTANGLE, SACRED_PHRASE};
+use super::rules::Rules;
 use super::shard::Shard;
 use super::state::State;
-use crate::event::Event;
+use crate::event::{id_of, kind_of, Event, ENTANGLE, SACRED_PHRASE};
 use crate::msgpack::{Bad, Reader};
 
 /// The shard of a record; Bad when it is of another fold or of another number of shards.
@@ -23,7 +23,7 @@ pub fn read_shard(bytes: &[u8], shards: usize, rules: &Rules) -> Result<Shard, B
     exactly(from.array()?, 9)?;
     let (version, _partition, _shard, found) = (from.str()?, from.int()?, from.int()?, from.int()?);
     if version != rules.version || found != shards as i64 {
-        return Err(Bad::new("the record of another fold"));
+        return Err(Bad("the record of another fold"));
     }
     let position = from.int()?;
     let toggles = list(from, read_toggle)?;
@@ -41,49 +41,28 @@ pub fn read_shard(bytes: &[u8], shards: usize, rules: &Rules) -> Result<Shard, B
         read_key(from, &mut key, rules)?;
         shard.keys.push(key);
     }
-    if !from.is_done() {
-        return Err(Bad::new("a record has a rest"));
+    if !from.done() {
+        return Err(Bad("a record has a rest"));
     }
     Ok(shard)
 }
 
-/// One event as `streams.events.Event` is written.
+/// One event as `streams.events.Event` is written, with all that the fold will ask of it.
 pub fn read_event<'a>(from: &mut Reader<'a>) -> Result<Event<'a>, Bad> {
-    exactly(from.array()?, 15)?;
-    let mut event = Event {
-        timestamp: from.int()?,
-        id: read_id(from)?,
-        kind: kind_of(from.str()?)?,
-        device: from.str()?,
-        key: from.str()?,
-        intensity: small(from.int()?)?,
-        seq: from.opt_int()?,
-        epoch: from.int()?,
-        x: from.opt_float()?,
-        y: from.opt_float()?,
-        z: from.opt_float()?,
-        room: from.opt_str()?,
-        user: from.opt_str()?,
-        target: from.opt_str()?,
-        phase: 0.0,
-        data: from.skip()?,
+    let event = Event::read(from)?;
+    let whole = match event.kind {
+        SACRED_PHRASE => member(event.data, "phrase", Reader::str).is_some(),
+        ENTANGLE => event.target.is_some(),
+        _ => true,
     };
-    let wanted = |found: bool| if found { Ok(()) } else { Err(Bad::new("the data of an event lacks something")) };
-    match event.kind {
-        BREATH => {
-            let phase = member(event.data, "phase", |from| from.float());
-            wanted(phase.is_some())?;
-            event.phase = phase.unwrap_or(0.0);
-        }
-        SACRED_PHRASE => wanted(member(event.data, "phrase", |from| from.str()).is_some())?,
-        ENTANGLE => wanted(event.target.is_some())?,
-        _ => (),
-    }
     let named = [Some(event.device), Some(event.key), event.user, event.target];
-    if event.room.map_or(false, |room| room != event.key) || named.iter().flatten().any(|name| name.len() > 0xffff) {
-        return Err(Bad::new("an event does not belong to its key"));
+    let is_short = named.iter().flatten().all(|name| name.len() <= 0xffff);
+    let is_home = event.room.map_or(true, |room| room == event.key);
+    if whole && is_short && is_home {
+        Ok(event)
+    } else {
+        Err(Bad("an event that no check has passed"))
     }
-    Ok(event)
 }
 
 fn read_key(from: &mut Reader, key: &mut Key, rules: &Rules) -> Result<(), Bad> {
@@ -149,7 +128,7 @@ fn read_row(from: &mut Reader) -> Result<Row, Bad> {
     }
     let mut counts = Counts::default();
     for _ in 0..from.map()? {
-        let kind = kind_of(from.str()?)?;
+        let kind = read_kind(from)?;
         counts.add(kind, from.uint()?);
     }
     Ok(Row { slots, last_seen, spot, breath, counts })
@@ -197,40 +176,24 @@ fn read_place(from: &mut Reader) -> Result<Place, Bad> {
         id: read_id(from)?,
         device: from.str()?,
         key: from.str()?,
-        kind: kind_of(from.str()?)?,
+        kind: read_kind(from)?,
         intensity: small(from.int()?)?,
         spot: [from.opt_float()?, from.opt_float()?, from.opt_float()?],
-        data: from.skip()?,
+        data: from.raw()?,
     }))
 }
 
-/// The bytes of an id in lower-case text with dashes.
 fn read_id(from: &mut Reader) -> Result<[u8; 16], Bad> {
-    let text = from.str()?.as_bytes();
-    let bad = || Bad::new("an id is not a UUID in lower case");
-    let mut id = [0; 16];
-    if text.len() != 36 {
-        return Err(bad());
+    id_of(from.str()?.as_bytes()).ok_or(Bad("an id is not a UUID in lower case"))
+}
+
+/// A kind of event; 0 of an empty place.
+fn read_kind(from: &mut Reader) -> Result<u8, Bad> {
+    let name = from.str()?;
+    if name.is_empty() {
+        return Ok(0);
     }
-    let mut at = 0;
-    for (number, byte) in id.iter_mut().enumerate() {
-        if matches!(number, 4 | 6 | 8 | 10) {
-            if text[at] != b'-' {
-                return Err(bad());
-            }
-            at += 1;
-        }
-        for digit in &text[at..at + 2] {
-            let value = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return Err(bad()),
-            };
-            *byte = *byte << 4 | value;
-        }
-        at += 2;
-    }
-    Ok(id)
+    kind_of(name).ok_or(Bad("an unknown kind of event"))
 }
 
 fn list<'a, T>(
@@ -245,13 +208,13 @@ fn list<'a, T>(
 }
 
 fn small(value: i64) -> Result<u32, Bad> {
-    u32::try_from(value).map_err(|_| Bad::new("an intensity is out of range"))
+    u32::try_from(value).map_err(|_| Bad("an intensity is out of range"))
 }
 
 fn exactly(found: usize, wanted: usize) -> Result<(), Bad> {
     if found == wanted {
         Ok(())
     } else {
-        Err(Bad(format!("{} parts where {} belong", found, wanted)))
+        Err(Bad("too many or too few parts"))
     }
 }

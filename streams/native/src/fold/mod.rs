@@ -22,4 +22,4 @@ mod state;
 
 pub use load::read_event;
 pub use partition::PartitionFold;
-pub use rules::{Rules, OPT_IN, OPT_OUT};
+pub use rules::Rules;

@@ -3,9 +3,9 @@
 //! What a device leaves behind when it opts out is an empty place: it is never shown but still counts,
 //! so that the number of shards and partitions changes nothing in the merged N.
 
-use super::entry::{write_id, write_optional, Entry};
+use super::entry::Entry;
 use super::opts::Toggles;
-use super::rules::NAMES;
+use crate::event::{id_text, KINDS};
 use crate::msgpack::Writer;
 
 /// More than this many places above the capacity are not waited for.
@@ -89,14 +89,13 @@ impl Place {
     pub fn write(&self, to: &mut Writer) {
         to.array(10);
         to.int(self.timestamp);
-        write_id(to, &self.id);
+        to.raw(b"\xd9\x24");
+        to.raw(&id_text(&self.id));
         to.str(self.device());
         to.str(self.key());
-        to.str(NAMES[self.kind as usize]);
+        to.str(KINDS[self.kind as usize]);
         to.int(self.intensity as i64);
-        for part in self.spot {
-            write_optional(to, part, Writer::float);
-        }
+        self.spot.iter().for_each(|part| to.opt_float(*part));
         to.raw(&self.text[self.device as usize + self.key as usize..]);
     }
 

@@ -69,7 +69,7 @@ impl PartitionFold {
     /// Take a shard's state from its changelog record.
     pub fn load_shard(&mut self, number: usize, record: &[u8]) -> Result<(), Bad> {
         let shard = read_shard(record, self.shards.len(), &self.rules)?;
-        let place = self.shards.get_mut(number).ok_or_else(|| Bad::new("there is no such shard"))?;
+        let place = self.shards.get_mut(number).ok_or(Bad("there is no such shard"))?;
         self.watermark = self.watermark.max(shard.watermark());
         let count = shard.keys.len();
         if std::mem::replace(place, shard).keys.is_empty() {
@@ -126,7 +126,7 @@ impl PartitionFold {
     /// begin with its generation.
     pub fn checkpoint(&mut self, writer: &str, full: bool) -> Result<Checkpoint, Bad> {
         let generation = writer.split('-').next().and_then(|digits| digits.parse().ok());
-        let generation: i64 = generation.ok_or_else(|| Bad::new("a writer is generation-incarnation"))?;
+        let generation: i64 = generation.ok_or(Bad("a writer is generation-incarnation"))?;
         let dirty: Vec<usize> = (0..self.shards.len()).filter(|number| self.is_dirty[*number]).collect();
         for number in &dirty {
             self.shards[*number].settle(&self.rules);

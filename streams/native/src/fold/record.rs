@@ -1,13 +1,13 @@
 //! A shard at rest: the value of its changelog record, as `ShardRecord` in `streams/fold/shard.py` is written.
 
 use super::entanglements::Gesture;
-use super::entry::{write_id, write_optional};
 use super::key::Key;
 use super::names::Names;
 use super::resonance::Row;
 use super::rooms::Session;
-use super::rules::{Rules, NAMES};
+use super::rules::Rules;
 use super::shard::Shard;
+use crate::event::{id_text, KINDS};
 use crate::msgpack::Writer;
 
 /// Where a shard belongs.
@@ -29,7 +29,8 @@ pub fn write_shard(to: &mut Writer, place: Place, shard: &Shard, rules: &Rules) 
     for toggle in &shard.toggles.ordered {
         to.array(4);
         to.int(toggle.timestamp);
-        write_id(to, &toggle.id);
+        to.raw(b"\xd9\x24");
+        to.raw(&id_text(&toggle.id));
         to.str(&toggle.device);
         to.bool(toggle.out);
     }
@@ -89,21 +90,27 @@ fn write_row(to: &mut Writer, row: &Row) {
         to.int(*weight);
     }
     to.int(row.last_seen);
-    write_optional(to, row.spot, |to, (x, y, z)| {
-        to.array(3);
-        to.float(x);
-        to.float(y);
-        write_optional(to, z, Writer::float);
-    });
-    write_optional(to, row.breath, |to, (timestamp, phase)| {
-        to.array(2);
-        to.int(timestamp);
-        to.float(phase);
-    });
+    match row.spot {
+        None => to.nil(),
+        Some((x, y, z)) => {
+            to.array(3);
+            to.float(x);
+            to.float(y);
+            to.opt_float(z);
+        }
+    }
+    match row.breath {
+        None => to.nil(),
+        Some((timestamp, phase)) => {
+            to.array(2);
+            to.int(timestamp);
+            to.float(phase);
+        }
+    }
     let counts = row.counts.iter();
     to.map(counts.len());
     for (kind, number) in counts {
-        to.str(NAMES[kind as usize]);
+        to.str(KINDS[kind as usize]);
         to.uint(number);
     }
 }
@@ -129,11 +136,10 @@ fn write_bonds(to: &mut Writer, key: &Key) {
     for (name, bond) in bonds.pairs.iter() {
         to.str(name);
         to.array(6);
-        for second in [bond.before, bond.last, bond.echoed, bond.explicit] {
-            write_optional(to, second, Writer::int);
-        }
-        write_optional(to, bond.kind.as_deref(), Writer::str);
-        write_optional(to, bond.intensity, Writer::int);
+        let seconds = [bond.before, bond.last, bond.echoed, bond.explicit];
+        seconds.iter().for_each(|second| to.opt_int(*second));
+        to.opt_str(bond.kind.as_deref());
+        to.opt_int(bond.intensity);
     }
     to.map(bonds.gestures.len());
     for (kind, made) in bonds.gestures.iter() {
@@ -147,7 +153,7 @@ fn write_gesture(to: &mut Writer, gesture: &Gesture, names: &Names) {
     to.array(5);
     to.int(gesture.second);
     to.str(names.text(gesture.device));
-    write_optional(to, gesture.x, Writer::float);
+    to.opt_float(gesture.x);
     to.float(gesture.y);
     to.float(gesture.z);
 }

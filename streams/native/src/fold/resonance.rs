@@ -1,7 +1,8 @@
 //! Resonance: what every device contributes, in slots of ten seconds; and what it reads as at a time T.
 
 use super::entry::Entry;
-use super::rules::{Rules, BREATH, KINDS};
+use super::rules::{Rules, COUNT};
+use crate::event::BREATH;
 
 /// (slot, sum of intensity in millionths x weight, sum of weights).
 pub type Slot = (i64, i64, i64);
@@ -27,9 +28,9 @@ impl Default for Row {
 /// How many events of each kind, in the order in which the kinds came.
 #[derive(Clone, Default)]
 pub struct Counts {
-    order: [u8; KINDS],
+    order: [u8; COUNT],
     kinds: usize,
-    numbers: [u64; KINDS],
+    numbers: [u64; COUNT],
 }
 
 impl Counts {

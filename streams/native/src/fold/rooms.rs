@@ -5,7 +5,8 @@
 use super::entry::Entry;
 use super::names::Names;
 use super::ordered::Dense;
-use super::rules::{Rules, BLOOM, LEAVE, SACRED_PHRASE};
+use super::rules::Rules;
+use crate::event::{BLOOM, LEAVE, SACRED_PHRASE};
 
 /// (joined, last heard), ms.
 pub type Stay = (i64, i64);

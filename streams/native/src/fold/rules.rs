@@ -1,27 +1,11 @@
 //! The constants of the fold, as `streams/fold/rules.py` names and explains them.
 
 use super::names;
+use crate::event::{BLOOM, BREATH, KINDS, SACRED_PHRASE, SPIRAL, TOUCH};
 use crate::msgpack::{Bad, Reader};
 
-/// Weights by kind of event; kinds without one do not resonate.
-pub const KINDS: usize = 13;
-pub const BREATH: u8 = 1;
-pub const SPIRAL: u8 = 2;
-pub const BLOOM: u8 = 3;
-pub const TOUCH: u8 = 4;
-pub const SACRED_PHRASE: u8 = 5;
-pub const FIELD: u8 = 6;
-pub const ENTANGLE: u8 = 7;
-pub const RELEASE: u8 = 8;
-pub const LEAVE: u8 = 10;
-pub const OPT_OUT: u8 = 11;
-pub const OPT_IN: u8 = 12;
-/// By code; the first is the kind of an empty place.
-pub const NAMES: [&str; KINDS] = [
-    "", "BREATH", "SPIRAL", "BLOOM", "TOUCH", "SACRED_PHRASE", "FIELD", "ENTANGLE", "RELEASE", "ENTER", "LEAVE",
-    "OPT_OUT", "OPT_IN",
-];
-
+/// How many kinds of event there are, and the kind of an empty place.
+pub const COUNT: usize = KINDS.len();
 /// With these no sum of a slot can leave 64 bits: 2^40 events of full intensity.
 const WEIGHT_MAX: i64 = 8;
 const LARGE: i64 = 1 << 40;
@@ -35,7 +19,7 @@ pub struct Rules {
     pub slots: i64,
     pub slot_half_life_ms: i64,
     pub rest_weight: i64,
-    pub weights: [Option<i64>; KINDS],
+    pub weights: [Option<i64>; COUNT],
     pub particles: usize,
     pub quantum_fields: usize,
     pub silence_ms: i64,
@@ -55,7 +39,7 @@ impl Rules {
     pub fn read(bytes: &[u8]) -> Result<Rules, Bad> {
         let mut from = Reader::new(bytes);
         if from.array()? != 21 {
-            return Err(Bad::new("rules are a version and 20 constants"));
+            return Err(Bad("rules are a version and 20 constants"));
         }
         let version = from.str()?.to_string();
         let [lateness_ms, slot_ms, slots, slot_half_life_ms, rest_weight] = ints(&mut from)?;
@@ -63,16 +47,16 @@ impl Rules {
         let [particles, quantum_fields, silence_ms, seats, breath_ms] = ints(&mut from)?;
         let echo_distance = from.float()?;
         let [echo_window_s, _half_life, _halvings, sequence_window] = ints(&mut from)?;
-        let mut weights = [None; KINDS];
+        let mut weights = [None; COUNT];
         for (kind, weight) in [(BREATH, breath), (TOUCH, touch), (SPIRAL, spiral), (BLOOM, bloom), (SACRED_PHRASE, phrase)]
         {
             if weight > WEIGHT_MAX * (1 << 20) {
-                return Err(Bad(format!("a weight of {} is too large", weight)));
+                return Err(Bad("a weight is too large"));
             }
             weights[kind as usize] = Some(weight);
         }
         if slot_ms < 1 || slot_half_life_ms < 1 || !(1..=64).contains(&sequence_window) {
-            return Err(Bad::new("a rule is out of range"));
+            return Err(Bad("a rule is out of range"));
         }
         Ok(Rules {
             version,
@@ -90,16 +74,10 @@ impl Rules {
             echo_distance,
             echo_window_s,
             sequence_window,
-            half: "0.5".parse().map_err(|_| Bad::new("no half"))?,
+            half: "0.5".parse().map_err(|_| Bad("no half"))?,
             seed: names::seed(),
         })
     }
-}
-
-/// The code of a kind's name.
-pub fn kind_of(name: &str) -> Result<u8, Bad> {
-    let found = NAMES.iter().position(|known| *known == name);
-    found.map(|at| at as u8).ok_or_else(|| Bad::new("an unknown kind of event"))
 }
 
 fn ints<const N: usize>(from: &mut Reader) -> Result<[i64; N], Bad> {
@@ -107,7 +85,7 @@ fn ints<const N: usize>(from: &mut Reader) -> Result<[i64; N], Bad> {
     for place in &mut found {
         *place = from.int()?;
         if !(0..=LARGE).contains(place) {
-            return Err(Bad(format!("a rule of {} is out of range", *place)));
+            return Err(Bad("a rule is out of range"));
         }
     }
     Ok(found)

@@ -6,9 +6,9 @@ use super::duplicates::Verdict;
 use super::key::{Key, Memories};
 use super::opts::{Effect, Toggle, Toggles};
 use super::particles::Memory;
-use super::rules::{Rules, OPT_OUT};
+use super::rules::Rules;
 use super::state::State;
-use crate::event::Event;
+use crate::event::{Event, OPT_OUT};
 
 /// Keys, toggles and memories. `dirty` names the keys that changed since the last record.
 pub struct Shard {
