@@ -1,0 +1,145 @@
+"""The compiled fold of a partition, with the methods of ``streams.fold.partition.PartitionFold``.
+
+The library is ``streams/native/src``; ``ffi_fold.rs`` is the other side of what is declared here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from streams.changes import Marker, encode
+from streams.errors import FieldError, FoldVersionError
+from streams.events import Event
+from streams.fold.partition import Checkpoint, latest
+from streams.fold.rules import DEFAULT_RULES, Rules
+from streams.fold.shard import check_version
+from streams.table import position_key, record_key
+
+_Values = list[tuple[int, bytes]]
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_checkpoint: Final = msgspec.msgpack.Decoder(tuple[_Values, _Values, bytes]).decode
+_BYTES: Final = (ctypes.c_char_p, ctypes.c_size_t)
+_FUNCTIONS: Final = {
+    "load": (ctypes.c_size_t, *_BYTES),
+    "events": (ctypes.c_int64, *_BYTES),
+    "checkpoint": (*_BYTES, ctypes.c_bool),
+    "numbers": (ctypes.POINTER(ctypes.c_int64),),
+    "stand": (ctypes.c_int64,),
+}
+
+
+class NativeFoldError(FieldError):
+    """The compiled fold could not do what it was asked, and why."""
+
+
+def declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    """The library with the types of its functions set."""
+    for name, arguments in _FUNCTIONS.items():
+        function = getattr(library, f"field_fold_{name}")
+        function.argtypes, function.restype = (ctypes.c_void_p, *arguments), ctypes.c_int32
+    library.field_fold_new.argtypes = (ctypes.c_int64, ctypes.c_size_t, *_BYTES)
+    library.field_fold_new.restype = ctypes.c_void_p
+    library.field_fold_free.argtypes, library.field_fold_free.restype = (ctypes.c_void_p,), None
+    library.field_fold_text.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t))
+    library.field_fold_text.restype = ctypes.c_void_p
+    return library
+
+
+class NativeFold:
+    """The fold of one partition; see ``PartitionFold``. One thread at a time may use it."""
+
+    def __init__(self, library: ctypes.CDLL, partition: int, shards: int, rules: Rules = DEFAULT_RULES) -> None:
+        """``library`` as of ``declare``; raises NativeFoldError for rules that it cannot count with."""
+        self.partition = partition
+        self.rules = rules
+        self.lost = 0
+        self._shards = shards
+        self._library = library
+        constants = _encode([rules.version, *dataclasses.astuple(rules)])
+        self._handle = library.field_fold_new(partition, shards, constants, len(constants))
+        if problem := self._text():
+            raise NativeFoldError(problem.decode())
+
+    def __del__(self) -> None:
+        if handle := self.__dict__.pop("_handle", None):
+            self._library.field_fold_free(handle)
+
+    @property
+    def position(self) -> int:
+        """The last record offset folded; before the first, that of the loaded position record (-1: none)."""
+        return self._numbers()[0]
+
+    @property
+    def watermark(self) -> int:
+        """Highest accepted timestamp (ms)."""
+        return self._numbers()[1]
+
+    @property
+    def reached(self) -> int:
+        """Highest record offset that is in any shard; ``position`` may be behind it after a crash."""
+        return self._numbers()[2]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Accepted, duplicate and late events since the start of this object."""
+        return dict(zip(("accepted", "duplicate", "late"), self._numbers()[3:], strict=True))
+
+    def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+        """Take the state from changelog records, as ``PartitionFold.load`` does, with the same errors."""
+        found = latest(records, self.partition, self._shards)
+        self.lost = found.lost
+        if found.position is not None:
+            self._call("stand", found.position)
+        for number, value in found.shards.items():
+            check_version(value, self.rules)
+            try:
+                self._call("load", number, value, len(value))
+            except NativeFoldError as error:
+                raise FoldVersionError(
+                    f"a record of the changelog is not of this version ({error}): "
+                    "run `field replay` to rebuild the state",
+                    topic="changelog", partition=self.partition,
+                ) from error  # fmt: skip
+        return found.superseded
+
+    def fold(self, offset: int, events: Sequence[Event]) -> None:
+        """Fold the valid events of one record; what already holds this offset skips it."""
+        value = _encode(events)
+        self._call("events", offset, value, len(value))
+
+    def checkpoint(self, writer: str, full: bool = False) -> Checkpoint:
+        """Settle and encode the shards that changed since the last checkpoint, and forget that they did."""
+        name = writer.encode()
+        self._call("checkpoint", name, len(name), full)
+        changes, records, last = _decode_checkpoint(self._text())
+        position, watermark, _reached, *counts = self._numbers()
+        generation = int(writer.partition("-")[0])
+        marker = Marker(self.partition, position, writer, generation, watermark, *counts)
+        return Checkpoint(
+            position,
+            [(f"{self.partition}/{number}".encode(), value) for number, value in changes],
+            encode(marker),
+            [
+                *((record_key(self.partition, number, writer), value) for number, value in records),
+                (position_key(self.partition, writer), last),
+            ],
+        )
+
+    def _numbers(self) -> list[int]:
+        numbers = (ctypes.c_int64 * 6)()
+        self._call("numbers", numbers)
+        return list(numbers)
+
+    def _call(self, name: str, *arguments: object) -> None:
+        if getattr(self._library, f"field_fold_{name}")(self._handle, *arguments):
+            raise NativeFoldError(self._text().decode())
+
+    def _text(self) -> bytes:
+        size = ctypes.c_size_t()
+        address = self._library.field_fold_text(self._handle, ctypes.byref(size))
+        return ctypes.string_at(address, size.value) if size.value else b""
