@@ -14,9 +14,10 @@ import uvloop
 from faust.types.transports import TransportT
 from yarl import URL
 
-from streams import engine, metrics, native, topics, transport
+from streams import engine, metrics, topics, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
+from streams.native import library
 from streams.settings import Settings
 
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -27,7 +28,7 @@ FETCH_BYTES_MAX = 4 * 1024 * 1024
 
 
 class FieldApp(faust.App):
-    """A Faust app that reads ``batch_topic`` in batches, of ``chunks`` or of records; ``folding`` is what it does with them."""
+    """A Faust app that reads ``batch_topic`` in batches, and ``folding`` does the work; ``chunks``: not by record."""
 
     batch_topic: str
     chunks: bool
@@ -108,7 +109,7 @@ def run_worker(settings: Settings) -> int:
         created = asyncio.run(topics.create(settings))
         if created:
             logging.getLogger("field.worker").info("created topics %s", ", ".join(created))
-        how = "compiled" if engine.is_compiled(settings) else f"simple ({native.problem() or 'FIELD_FOLD=simple'})"
+        how = "compiled" if engine.is_compiled(settings) else f"simple ({library.problem() or 'FIELD_FOLD=simple'})"
         logging.getLogger("field.worker").info("the fold: %s", how)
         metrics.serve("worker", settings)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,8 @@ class Chunk(NamedTuple):
     ``appended_ms`` >= 0 all have that time (ms).
     """
 
+    topic: str
+    partition: int
     start: int
     base_offset: int
     last_offset: int
@@ -51,6 +53,8 @@ class Chunk(NamedTuple):
 class Record(NamedTuple):
     """One record, with the names that aiokafka uses; ``timestamp`` in ms."""
 
+    topic: str
+    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -58,7 +62,7 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
-def chunks(fetched: bytes, start: int) -> Iterator[Chunk]:
+def chunks(fetched: bytes, topic: str, partition: int, start: int) -> Iterator[Chunk]:
     """The batches from offset ``start`` on; a last one that the fetch has cut off is left out.
 
     Those of control records (of transactions) have a ``size`` of 0. Raises CorruptRecordException,
@@ -78,7 +82,7 @@ def chunks(fetched: bytes, start: int) -> Iterator[Chunk]:
             control = attributes & _CONTROL
             plain = b"" if control else _plain(view[at + _HEADER.size : end].tobytes(), attributes & _CODEC_MASK)
             yield Chunk(
-                max(start, base), base, base + delta, first_ms, max_ms if attributes & _APPEND_TIME else -1,
+                topic, partition, max(start, base), base, base + delta, first_ms, max_ms if attributes & _APPEND_TIME else -1,
                 0 if control else count, plain,
             )  # fmt: skip
         at = end
@@ -128,7 +132,8 @@ def _record(chunk: Chunk, at: int) -> tuple[Record, int]:
     if at != end or count < 0:
         raise ValueError("its parts are not as long as it says")
     time_ms = chunk.appended_ms if chunk.appended_ms >= 0 else chunk.first_ms + ms
-    return Record(chunk.base_offset + delta, time_ms, key, value, tuple(headers)), end
+    offset = chunk.base_offset + delta
+    return Record(chunk.topic, chunk.partition, offset, time_ms, key, value, tuple(headers)), end
 
 
 def _bytes(data: bytes, at: int, end: int) -> tuple[bytes | None, int]:

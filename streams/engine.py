@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from streams import native
 from streams.errors import SetupError
 from streams.events import Event
 from streams.fold.partition import Checkpoint, PartitionFold
+from streams.native import library
+from streams.native.fold import NativeFold
 from streams.settings import Settings
 
 
@@ -36,7 +37,7 @@ def is_compiled(settings: Settings) -> bool:
     """Whether it is the compiled one; raises SetupError where FIELD_FOLD asks for it and it is not there."""
     if settings.fold == "simple":
         return False
-    problem = native.problem()
+    problem = library.problem()
     if problem and settings.fold == "compiled":
         raise SetupError(f"FIELD_FOLD=compiled, but {problem}")
     return not problem
@@ -45,5 +46,7 @@ def is_compiled(settings: Settings) -> bool:
 def make(partition: int, settings: Settings) -> Fold:
     """An empty fold of a partition; raises SetupError as ``is_compiled``."""
     if is_compiled(settings):
-        return native.NativeFold(partition, settings)
+        fold = NativeFold(library.load(), partition, settings.shards, settings.rules)
+        fold.expect(settings)
+        return fold
     return PartitionFold(partition, settings.shards, settings.rules)

@@ -18,6 +18,7 @@ from streams.errors import FloodError
 from streams.events import OPTS, Event
 from streams.flood import Flood
 from streams.native.cursor import Cursor
+from streams.native.fold import NativeFold
 from streams.settings import Settings
 from streams.table import partition_of
 from streams.transport import Batch
@@ -81,18 +82,19 @@ class Intake:
 
     def _chunks(self, batch: Batch, part: Partition) -> Iterator[Any]:
         """The same for a compiled fold: it takes the plain records of a chunk by itself and leaves us the others."""
-        next_offset = part.next_offset
+        fold, next_offset = part.fold, part.next_offset
+        assert isinstance(fold, NativeFold)  # nobody else is given chunks
         for chunk in batch.records:
-            cursor = Cursor(chunk, max(chunk.start, next_offset), CHUNK_EVENTS)
+            cursor = Cursor(chunk, CHUNK_EVENTS, next_offset)
             while cursor.more:
-                part.fold.fold_chunk(cursor)
+                fold.fold_chunk(cursor)
                 self._seen += cursor.events
                 self._flood.good(cursor.records)
                 bad = None
                 if cursor.odd and (record := cursor.take()).offset >= next_offset:
                     events = self._read(record, part.number)
                     if events is not None:
-                        part.fold.fold(record.offset, events)
+                        fold.fold(record.offset, events)
                     else:
                         bad = record
                 yield bad

@@ -51,7 +51,7 @@ class Batch:
     ``first`` and ``last`` are offsets and stay when the records are let go.
     """
 
-    __slots__ = ("first", "last", "records")
+    __slots__ = ("first", "last", "records", "size")
 
     def __init__(self, records: Sequence[Any]) -> None:
         begin, end = records[0], records[-1]

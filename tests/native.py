@@ -121,6 +121,9 @@ def compare(
             continue
         assert isinstance(item, Event), (value, item, msgspec.msgpack.decode(raw))
         assert bytes(raw) == msgspec.msgpack.encode(item), (value, item, msgspec.msgpack.decode(raw))
-        assert native.event(bytes(raw)) == (bytes(raw), getattr(item.data, "phase", 0.0) if item.type == "BREATH" else 0)
+        assert native.event(bytes(raw)) == (
+            bytes(raw),
+            getattr(item.data, "phase", 0.0) if item.type == "BREATH" else 0,
+        )
         same += 1
     return Compared(same, good, len(wanted) - good)

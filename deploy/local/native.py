@@ -24,7 +24,7 @@ SOURCES: Final = ROOT / "streams/native/src"
 LIBRARY: Final = ROOT / "streams/native/lib/libfield.so"
 OPTIONS: Final = (
     "--crate-name=field", "--crate-type=cdylib", "--edition=2021", "-Copt-level=3", "-Ccodegen-units=1",
-    "-Coverflow-checks=on",
+    "-Coverflow-checks=on", "-Cstrip=symbols",
 )  # fmt: skip
 """Numbers that overflow stop the fold instead of making it wrong; with the sources these name the library."""
 

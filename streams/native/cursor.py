@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from streams.chunks import Chunk, Record, record_at
 
+_FAR: Final = (1 << 63) - 1
 _END: Final = 0
 _ODD: Final = 2
 
@@ -18,18 +19,22 @@ class Cursor(ctypes.Structure):
     ``odd``: it stands before a record that it does not read; ``take`` hands it over and goes on behind it.
     """
 
+    at: int
+    done: int
+    stop: int
     _fields_: ClassVar[Any] = [
-        ("data", ctypes.c_char_p), ("length", ctypes.c_uint64), ("base_offset", ctypes.c_int64),
-        ("first_ms", ctypes.c_int64), ("appended_ms", ctypes.c_int64), ("start", ctypes.c_int64),
-        ("at", ctypes.c_uint64), ("size", ctypes.c_uint32), ("turn", ctypes.c_uint32), ("done", ctypes.c_uint32),
+        ("data", ctypes.c_char_p), ("length", ctypes.c_uint64),
+        ("base_offset", ctypes.c_int64), ("first_ms", ctypes.c_int64), ("appended_ms", ctypes.c_int64),
+        ("start", ctypes.c_int64), ("end", ctypes.c_int64), ("at", ctypes.c_uint64),
+        ("size", ctypes.c_uint32), ("turn", ctypes.c_uint32), ("done", ctypes.c_uint32),
         ("events", ctypes.c_uint32), ("records", ctypes.c_uint32), ("stop", ctypes.c_uint32),
     ]  # fmt: skip
 
-    def __init__(self, chunk: Chunk, start: int, turn: int) -> None:
-        """Folds what is at or after offset ``start``, some ``turn`` events in a step."""
+    def __init__(self, chunk: Chunk, turn: int, start: int = 0, end: int = _FAR) -> None:
+        """For the records with ``start`` <= offset < ``end``, some ``turn`` events in a step."""
         super().__init__(
-            chunk.records, len(chunk.records), chunk.base_offset, chunk.first_ms, chunk.appended_ms, start,
-            0, chunk.size, turn, 0, 0, 0, 1,
+            chunk.records, len(chunk.records), chunk.base_offset, chunk.first_ms, chunk.appended_ms,
+            max(start, chunk.start), end, 0, chunk.size, turn, 0, 0, 0, 1,
         )  # fmt: skip
         self._chunk = chunk
 

@@ -1,6 +1,6 @@
 """The compiled fold of a partition, with the methods of ``streams.fold.partition.PartitionFold``.
 
-The library is ``streams/native/src``; ``ffi_fold.rs`` is the other side of what is declared here.
+``ffi_fold.rs`` of ``streams/native/src`` is the other side.
 """
 
 from __future__ import annotations
@@ -18,43 +18,24 @@ from streams.events import Event
 from streams.fold.partition import Checkpoint, latest
 from streams.fold.rules import DEFAULT_RULES, Rules
 from streams.fold.shard import check_version
+from streams.native.cursor import Cursor
+from streams.settings import Settings
 from streams.table import position_key, record_key
 
 _Values = list[tuple[int, bytes]]
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_checkpoint: Final = msgspec.msgpack.Decoder(tuple[_Values, _Values, bytes]).decode
-_BYTES: Final = (ctypes.c_char_p, ctypes.c_size_t)
-_FUNCTIONS: Final = {
-    "load": (ctypes.c_size_t, *_BYTES),
-    "events": (ctypes.c_int64, *_BYTES),
-    "checkpoint": (*_BYTES, ctypes.c_bool),
-    "numbers": (ctypes.POINTER(ctypes.c_int64),),
-    "stand": (ctypes.c_int64,),
-}
 
 
 class NativeFoldError(FieldError):
     """The compiled fold could not do what it was asked, and why."""
 
 
-def declare(library: ctypes.CDLL) -> ctypes.CDLL:
-    """The library with the types of its functions set."""
-    for name, arguments in _FUNCTIONS.items():
-        function = getattr(library, f"field_fold_{name}")
-        function.argtypes, function.restype = (ctypes.c_void_p, *arguments), ctypes.c_int32
-    library.field_fold_new.argtypes = (ctypes.c_int64, ctypes.c_size_t, *_BYTES)
-    library.field_fold_new.restype = ctypes.c_void_p
-    library.field_fold_free.argtypes, library.field_fold_free.restype = (ctypes.c_void_p,), None
-    library.field_fold_text.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t))
-    library.field_fold_text.restype = ctypes.c_void_p
-    return library
-
-
 class NativeFold:
     """The fold of one partition; see ``PartitionFold``. One thread at a time may use it."""
 
     def __init__(self, library: ctypes.CDLL, partition: int, shards: int, rules: Rules = DEFAULT_RULES) -> None:
-        """``library`` as of ``declare``; raises NativeFoldError for rules that it cannot count with."""
+        """``library`` as of ``streams.native.library``; raises NativeFoldError for rules that it cannot count with."""
         self.partition = partition
         self.rules = rules
         self.lost = 0
@@ -111,6 +92,17 @@ class NativeFold:
         """Fold the valid events of one record; what already holds this offset skips it."""
         value = _encode(events)
         self._call("events", offset, value, len(value))
+
+    def expect(self, settings: Settings) -> None:
+        """What ``fold_chunk`` may take for plain: the partitions and the limits of these settings."""
+        self._call(
+            "plain", self.partition, settings.partitions, settings.skew_ms_max, settings.event_bytes_max,
+            settings.depth_max,
+        )  # fmt: skip
+
+    def fold_chunk(self, cursor: Cursor) -> None:
+        """Fold plain records on from the cursor; ``expect`` first. Where it stops, and why, is in the cursor."""
+        self._call("chunk", ctypes.byref(cursor))
 
     def checkpoint(self, writer: str, full: bool = False) -> Checkpoint:
         """Settle and encode the shards that changed since the last checkpoint, and forget that they did."""

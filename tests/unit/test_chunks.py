@@ -14,6 +14,7 @@ from aiokafka.record.util import calc_crc32c
 from streams.chunks import chunks, record_at, records
 
 HEADERS = [("content-type", b"application/json"), ("received", b"1700000000000")]
+PLACE = ("events", 3)
 APPEND_TIME, CONTROL = 0x08, 0x20
 
 
@@ -43,7 +44,7 @@ def theirs(fetched: bytes) -> list[Any]:
 
 
 def ours(fetched: bytes, start: int = 0) -> list[Any]:
-    return [tuple(record) for chunk in chunks(fetched, start) for record in records(chunk)]
+    return [record[2:] for chunk in chunks(fetched, *PLACE, start) for record in records(chunk)]
 
 
 @pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
@@ -58,7 +59,7 @@ def test_as_aiokafka_reads_them(codec: int, attributes: int, headers: Any) -> No
 
 def test_only_what_was_asked_for() -> None:
     fetched = batch(0, [b"a", b"b"]) + batch(2, [b"c", b"d", b"e"]) + batch(9, [b"f"])
-    found = list(chunks(fetched, 3))
+    found = list(chunks(fetched, *PLACE, 3))
     assert [(chunk.start, chunk.base_offset, chunk.last_offset) for chunk in found] == [(3, 2, 4), (9, 9, 9)]
     assert [record[3] for record in ours(fetched, 3)] == [b"d", b"e", b"f"]
 
@@ -71,7 +72,7 @@ def test_a_batch_that_the_fetch_cut_off_is_left_for_the_next() -> None:
 
 
 def test_control_records_are_passed_over_and_counted() -> None:
-    found = list(chunks(batch(4, [b"marker"], attributes=CONTROL), 0))
+    found = list(chunks(batch(4, [b"marker"], attributes=CONTROL), *PLACE, 0))
     assert [(chunk.last_offset, chunk.size, chunk.records) for chunk in found] == [(4, 0, b"")]
 
 
@@ -85,7 +86,7 @@ def test_changed_bytes_are_noticed() -> None:
 
 
 def test_a_record_that_lies_about_its_parts() -> None:
-    [chunk] = chunks(batch(0, [b"abc"]), 0)
+    [chunk] = chunks(batch(0, [b"abc"]), *PLACE, 0)
     for at in range(len(chunk.records)):
         for value in (0x00, 0x7E, 0x80, 0xFF):
             bad = bytearray(chunk.records)

@@ -86,6 +86,23 @@ pub struct Record<'a> {
     pub headers: Headers<'a>,
 }
 
+/// What the offsets and times of a batch's records are relative to.
+#[derive(Debug, Clone, Copy)]
+pub struct Base {
+    pub offset: i64,
+    /// ms
+    pub timestamp: i64,
+    /// ms: the time of all of them, if the topic's times are the broker's
+    pub appended: Option<i64>,
+}
+
+/// The record at byte `at` of a section, and where the next one begins.
+pub fn record_at<'a>(section: &'a [u8], at: usize, base: &Base) -> Result<(Record<'a>, usize), Bad> {
+    let mut cursor = Cursor { bytes: section.get(at..).unwrap_or(&[]) };
+    let record = cursor.record(base)?;
+    Ok((record, section.len() - cursor.bytes.len()))
+}
+
 /// The headers of a record, checked already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Headers<'a> {
@@ -108,7 +125,7 @@ impl<'a> Headers<'a> {
 
 /// The records of a batch one after another; after an error there are none.
 pub struct Records<'a> {
-    header: Header,
+    base: Base,
     cursor: Cursor<'a>,
     left: usize,
 }
@@ -116,7 +133,9 @@ pub struct Records<'a> {
 impl<'a> Records<'a> {
     /// `section`: the bytes after the header, decompressed.
     pub fn new(header: Header, section: &'a [u8]) -> Self {
-        Records { header, cursor: Cursor { bytes: section }, left: header.records }
+        let appended = if header.attributes & LOG_APPEND_TIME != 0 { Some(header.max_timestamp) } else { None };
+        let base = Base { offset: header.base_offset, timestamp: header.base_timestamp, appended };
+        Records { base, cursor: Cursor { bytes: section }, left: header.records }
     }
 }
 
@@ -128,7 +147,7 @@ impl<'a> Iterator for Records<'a> {
             return None;
         }
         self.left -= 1;
-        let mut found = self.cursor.record(&self.header);
+        let mut found = self.cursor.record(&self.base);
         if self.left == 0 && found.is_ok() && !self.cursor.bytes.is_empty() {
             found = Err(Bad("bytes after the last record"));
         }
@@ -144,17 +163,16 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn record(&mut self, header: &Header) -> Result<Record<'a>, Bad> {
+    fn record(&mut self, base: &Base) -> Result<Record<'a>, Bad> {
         let length = self.length()?.ok_or(Bad("a record without a length"))?;
         let mut inner = Cursor { bytes: self.take(length)? };
         inner.take(1)?; // attributes, unused
         let (later, after) = (inner.varint()?, inner.varint()?);
-        let timestamp = if header.attributes & LOG_APPEND_TIME != 0 {
-            header.max_timestamp
-        } else {
-            header.base_timestamp.checked_add(later).ok_or(Bad("a time beyond all"))?
+        let timestamp = match base.appended {
+            Some(time) => time,
+            None => base.timestamp.checked_add(later).ok_or(Bad("a time beyond all"))?,
         };
-        let offset = header.base_offset.checked_add(after).ok_or(Bad("an offset beyond all"))?;
+        let offset = base.offset.checked_add(after).ok_or(Bad("an offset beyond all"))?;
         let (key, value) = (inner.optional()?, inner.optional()?);
         let count = inner.length()?.ok_or(Bad("no number of headers"))?;
         if count > inner.bytes.len() {

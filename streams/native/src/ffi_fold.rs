@@ -6,14 +6,17 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 
+use crate::chunk::{self, Cursor, Plain};
 use crate::event::{OPT_IN, OPT_OUT};
 use crate::fold::{read_event, PartitionFold, Rules};
 use crate::msgpack::{Bad, Reader, Writer};
+use crate::rows::{Limits, Rows};
 
 /// A fold with the bytes that it says last.
 pub struct Handle {
     fold: Option<PartitionFold>,
     text: Vec<u8>,
+    plain: Plain,
 }
 
 /// A new fold, never null; where its text is not empty, the rules were none.
@@ -22,7 +25,7 @@ pub struct Handle {
 /// `rules` points to `size` bytes.
 #[no_mangle]
 pub unsafe extern "C" fn field_fold_new(partition: i64, shards: usize, rules: *const u8, size: usize) -> *mut Handle {
-    let mut handle = Box::new(Handle { fold: None, text: Vec::new() });
+    let mut handle = Box::new(Handle { fold: None, text: Vec::new(), plain: Plain::default() });
     let bytes = bytes_of(rules, size);
     let made = catch_unwind(|| Rules::read(bytes).map(|rules| PartitionFold::new(partition, shards, rules)));
     match made {
@@ -86,6 +89,35 @@ pub unsafe extern "C" fn field_fold_events(handle: *mut Handle, offset: i64, eve
         fold.folded(offset);
         Ok(())
     })
+}
+
+/// What is plain in chunks: this partition of so many, and the limits of one event (ms, bytes, levels).
+///
+/// # Safety
+/// `handle` is of `field_fold_new`.
+#[no_mangle]
+pub unsafe extern "C" fn field_fold_plain(
+    handle: *mut Handle, partition: u32, partitions: u32, skew_ms: i64, event_bytes_max: u64, depth_max: u32,
+) -> i32 {
+    let limits = Limits { event_bytes_max: event_bytes_max as usize, depth_max };
+    (*handle).plain = Plain { limits, skew_ms, partition, partitions, rows: Rows::default() };
+    0
+}
+
+/// Fold on in a chunk, as `chunk::run` says.
+///
+/// # Safety
+/// `handle` is of `field_fold_new`; the cursor's data are readable for their length.
+#[no_mangle]
+pub unsafe extern "C" fn field_fold_chunk(handle: *mut Handle, cursor: *mut Cursor) -> i32 {
+    let section = bytes_of((*cursor).data, (*cursor).length as usize);
+    let mut plain = std::mem::take(&mut (*handle).plain);
+    let answer = call(&mut *handle, |fold, _| {
+        chunk::run(fold, &mut plain, &mut *cursor, section);
+        Ok(())
+    });
+    (*handle).plain = plain;
+    answer
 }
 
 /// A checkpoint; the text is MessagePack: `[[[shard, change], ...], [[shard, record], ...], position record]`.
@@ -152,7 +184,7 @@ unsafe fn bytes_of<'a>(from: *const u8, size: usize) -> &'a [u8] {
 
 fn call(handle: &mut Handle, run: impl FnOnce(&mut PartitionFold, &mut Vec<u8>) -> Result<(), Bad>) -> i32 {
     handle.text.clear();
-    let Handle { fold, text } = handle;
+    let Handle { fold, text, .. } = handle;
     let done = match fold {
         None => Ok(Err(Bad("this fold has failed before"))),
         Some(fold) => catch_unwind(AssertUnwindSafe(|| run(fold, text))),

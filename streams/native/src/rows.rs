@@ -9,7 +9,7 @@ use crate::msgpack::Writer;
 pub const ROWS_MAX: usize = 10_000;
 
 /// What one event may be (`streams.envelope.Limits`); the skew is in `latest_ms`, which callers give.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
     pub event_bytes_max: usize,
     pub depth_max: u32,

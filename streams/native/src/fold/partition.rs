@@ -85,6 +85,12 @@ impl PartitionFold {
         offset <= self.folded
     }
 
+    /// Whether some event of this key was folded before.
+    #[inline]
+    pub fn knows(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     /// Fold one valid event (not OPT_*) of the record at `offset`; None when its shard already holds it.
     pub fn fold(&mut self, offset: i64, event: &Event) -> Option<Verdict> {
         let (number, key) = self.place(event.key);
@@ -167,13 +173,7 @@ impl PartitionFold {
     /// The shard of a key and its number there; a new key is made.
     #[inline]
     fn place(&mut self, name: &str) -> (usize, u32) {
-        let hashed = hash(name.as_bytes(), self.rules.seed);
-        let (keys, shards) = (&self.keys, &self.shards);
-        let is = |at: usize| {
-            let (shard, number) = keys[at];
-            *shards[shard as usize].keys[number as usize].name == *name
-        };
-        if let Some(at) = self.index.find(hashed, is) {
+        if let Some(at) = self.find(name) {
             let (shard, number) = self.keys[at];
             return (shard as usize, number);
         }
@@ -181,6 +181,15 @@ impl PartitionFold {
         let number = self.shards[shard].add(name);
         self.index_key(shard as u32, number);
         (shard, number)
+    }
+
+    #[inline]
+    fn find(&self, name: &str) -> Option<usize> {
+        let (keys, shards) = (&self.keys, &self.shards);
+        self.index.find(hash(name.as_bytes(), self.rules.seed), |at| {
+            let (shard, number) = keys[at];
+            *shards[shard as usize].keys[number as usize].name == *name
+        })
     }
 
     fn index_key(&mut self, shard: u32, number: u32) {
