@@ -15,7 +15,7 @@ from streams.validate import Rejection, read_record
 from tests.tidy.source import ROOT
 
 SOURCES = ROOT / "streams" / "native" / "src"
-_FLAGS = ("--edition", "2021", "--crate-type", "cdylib", "-O", "-C", "overflow-checks=on", "-D", "warnings")
+FLAGS = ("--edition", "2021", "-O", "-C", "overflow-checks=on", "-D", "warnings")
 _DONE, _REFUSED = 0, 1
 
 
@@ -49,7 +49,7 @@ class Compared(NamedTuple):
 def build(folder: Path) -> Path:
     """The library, compiled into a folder; raises when that cannot be done."""
     target = folder / "libfield.so"
-    command = ["rustc", *_FLAGS, str(SOURCES / "lib.rs"), "-o", str(target)]
+    command = ["rustc", *FLAGS, "--crate-type", "cdylib", str(SOURCES / "lib.rs"), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"rustc failed:\n{done.stderr}")
@@ -121,6 +121,9 @@ def compare(
             continue
         assert isinstance(item, Event), (value, item, msgspec.msgpack.decode(raw))
         assert bytes(raw) == msgspec.msgpack.encode(item), (value, item, msgspec.msgpack.decode(raw))
-        assert native.event(bytes(raw)) == (bytes(raw), getattr(item.data, "phase", 0.0) if item.type == "BREATH" else 0)
+        assert native.event(bytes(raw)) == (
+            bytes(raw),
+            getattr(item.data, "phase", 0.0) if item.type == "BREATH" else 0,
+        )
         same += 1
     return Compared(same, good, len(wanted) - good)

@@ -93,7 +93,7 @@ pub fn read(json: &mut Json, kind: u8, fields: (usize, usize), source: &mut Sour
         let place = match known.iter().position(|one| one.name.as_bytes() == key) {
             Some(place) => place,
             None => {
-                json.scalar()?;
+                json.ignore(key)?;
                 continue;
             }
         };
@@ -205,7 +205,7 @@ pub fn position(json: &mut Json, depth_max: u32) -> Option<(f64, f64, Option<f64
             b"y" => (&mut y, 2),
             b"z" => (&mut z, 4),
             _ => {
-                json.scalar()?;
+                json.ignore(key)?;
                 continue;
             }
         };

@@ -5,7 +5,7 @@ use crate::event::{BREATH, ENTANGLE, ENTER, LEAVE, OPT_IN, RELEASE, TOUCH};
 use crate::hash::crc32;
 use crate::json::{is, Json, Span, ID};
 use crate::read::{MILLION, TIMESTAMP_MS_MAX};
-use crate::rows::{Item, Limits, Row, Rows, ROWS_MAX};
+use crate::rows::{Limits, Row, Rows, ROWS_MAX};
 
 pub const FIRST_BYTE: u8 = 0xf1;
 const MAGIC: &[u8] = b"\xf1FLD";
@@ -62,6 +62,11 @@ impl Columns<'_> {
         self.bytes::<1>(column, row)[0]
     }
 
+    /// All codes of a column, none of one that was left out.
+    fn codes(&self, column: usize) -> impl Iterator<Item = u32> + '_ {
+        self.0[column].chunks_exact(4).map(|code| u32::from_le_bytes([code[0], code[1], code[2], code[3]]))
+    }
+
     #[inline]
     fn code(&self, column: usize, row: usize) -> u32 {
         u32::from_le_bytes(self.bytes(column, row))
@@ -90,19 +95,16 @@ pub fn read<'v>(value: &'v [u8], latest_ms: i64, limits: &Limits, rows: &mut Row
     }
     let (text, data) = dictionary(rest, rows)?;
     let codes = rows.names.len() as u32; // with the one for none
-    if data_ends(&columns, count, text.len() - data) != Some(true) {
-        return None;
-    }
-    let known = |column: usize| (0..count).all(|row| columns.code(column, row) < codes);
-    if ![DEVICE, USER, ROOM, TARGET].iter().all(|&column| known(column)) {
+    let known = |&column: &usize| columns.codes(column).all(|code| code < codes);
+    if !data_ends(&columns, text.len() - data) || ![DEVICE, USER, ROOM, TARGET].iter().all(known) {
         return None;
     }
     let mut start = data;
     for row in 0..count {
         let end = data + columns.code(DATA_END, row) as usize;
-        let found = read_row(&columns, row, text, (start, end), limits, rows);
-        let found = found.filter(|row| row.timestamp <= latest_ms);
-        rows.items.push(found.map_or(Item::Odd(Span::default()), Item::Event));
+        if columns.whole(TIMESTAMP, row) > latest_ms || read_row(&columns, row, text, (start, end), limits, rows).is_none() {
+            rows.push_odd(Span::default());
+        }
         start = end;
     }
     Some(text)
@@ -156,17 +158,22 @@ fn dictionary<'v>(mut rest: &'v [u8], rows: &mut Rows) -> Option<(&'v str, usize
 }
 
 /// Whether the ends of data rise, and lead to the end of the frame.
-fn data_ends(columns: &Columns, count: usize, bytes: usize) -> Option<bool> {
-    let ends = || (0..count).map(|row| columns.code(DATA_END, row));
-    let rising = ends().zip(ends().skip(1)).all(|(one, next)| one <= next);
-    Some(rising && ends().last()? as usize == bytes)
+fn data_ends(columns: &Columns, bytes: usize) -> bool {
+    let mut last = 0;
+    for end in columns.codes(DATA_END) {
+        if end < last {
+            return false;
+        }
+        last = end;
+    }
+    last as usize == bytes
 }
 
 /// The event of a row; `None` when anything about it needs a careful look.
 #[inline]
 fn read_row(
     columns: &Columns, at: usize, text: &str, blob: (usize, usize), limits: &Limits, rows: &mut Rows,
-) -> Option<Row> {
+) -> Option<()> {
     let (kind, flags) = (columns.byte(TYPE, at), columns.byte(FLAGS, at));
     let place = [columns.real(X, at), columns.real(Y, at), columns.real(Z, at)];
     let phase = columns.real(PHASE, at);
@@ -228,8 +235,8 @@ fn read_row(
     if data::needed(kind) && matches!(values[0], Value::Absent) {
         return None;
     }
-    rows.fill(&mut row, &values, text);
-    Some(row)
+    rows.push(&mut row, &values, text);
+    Some(())
 }
 
 /// Which fields of its `data` a type has in its blob; `None` for a type that has no blob.

@@ -27,7 +27,6 @@ pub const KEY: u8 = 2;
 pub const LOWER_HEX: u8 = 4;
 pub const LANGUAGE: u8 = 8;
 pub const ANY: u8 = 16;
-const DIGIT: u8 = 32;
 const SPACE: u8 = 64;
 /// Where a scanner of brackets has to look: quotes, brackets and commas.
 const MARK: u8 = 128;
@@ -43,7 +42,6 @@ const CLASSES: [u8; 256] = {
             | if byte.is_ascii_digit() || matches!(byte, b'a'..=b'f') { LOWER_HEX } else { 0 }
             | if letter || byte == b'-' { LANGUAGE } else { 0 }
             | if byte < b' ' || byte == b'"' || byte == b'\\' { 0 } else { ANY }
-            | if byte.is_ascii_digit() { DIGIT } else { 0 }
             | if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') { SPACE } else { 0 }
             | if matches!(byte, b'"' | b'[' | b']' | b'{' | b'}' | b',') { MARK } else { 0 };
         at += 1;
@@ -74,6 +72,25 @@ const POWERS: [f64; 23] = [
 const EXACT_MAX: u64 = 1 << 53;
 /// Deeper brackets within an odd element are not followed.
 const NESTED_MAX: u32 = 64;
+
+/// Where the next quote is: eight bytes at a time, the lowest of them that becomes zero gets its high bit set.
+#[inline]
+fn quote(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut chunks = bytes.chunks_exact(8);
+    let mut at = 0;
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        let word = u64::from_le_bytes(word) ^ ONES * b'"' as u64;
+        let zero = word.wrapping_sub(ONES) & !word & ONES << 7;
+        if zero != 0 {
+            return Some(at + zero.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    chunks.remainder().iter().position(|&byte| byte == b'"').map(|rest| at + rest)
+}
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +135,8 @@ impl<'a> Json<'a> {
         self.text.as_bytes().get(self.at..).unwrap_or(&[])
     }
 
-    /// The next key of an object, up to its value; `Some(None)` at the end of the object.
+    /// The next key of an object, up to its value; `Some(None)` at the end of the object. Whether a key that is not
+    /// known is a plain string, `ignore` sees.
     #[inline]
     pub fn member(&mut self, first: bool) -> Option<Option<&'a [u8]>> {
         self.space();
@@ -134,11 +152,14 @@ impl<'a> Json<'a> {
             _ if first => {}
             _ => return None,
         }
-        let key = self.run(KEY, 0, usize::MAX)?;
+        self.expect(b'"')?;
+        let rest = self.rest();
+        let key = &rest[..quote(rest)?];
+        self.at += key.len() + 1;
         self.space();
         self.expect(b':')?;
         self.space();
-        Some(Some(key.of(self.text).as_bytes()))
+        Some(Some(key))
     }
 
     /// A string of `low` to `high` bytes of one class.
@@ -205,8 +226,11 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Passes over a string, a number, true, false or null.
-    pub fn scalar(&mut self) -> Option<()> {
+    /// Passes over the value of a key that nobody knows: a string, a number, true, false or null.
+    pub fn ignore(&mut self, key: &[u8]) -> Option<()> {
+        if !key.iter().all(|&byte| is(byte, ANY)) {
+            return None;
+        }
         match self.peek() {
             b'"' => self.run(ANY, 0, usize::MAX).map(|_| ()),
             b't' => self.word(b"true"),
@@ -259,15 +283,18 @@ impl<'a> Json<'a> {
     /// Appends at most `most` digits to `value`, gives how many; more are not plain.
     #[inline]
     fn digits(&mut self, value: &mut u64, most: usize) -> Option<usize> {
-        let from = self.at;
-        while is(self.peek(), DIGIT) {
-            if self.at - from == most {
-                return None;
+        let (mut sum, mut count) = (*value, 0);
+        for &byte in self.rest() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
             }
-            *value = *value * 10 + u64::from(self.peek() - b'0');
-            self.at += 1;
+            sum = sum.wrapping_mul(10).wrapping_add(u64::from(digit)); // of no meaning beyond `most`
+            count += 1;
         }
-        Some(self.at - from)
+        self.at += count;
+        *value = sum;
+        if count <= most { Some(count) } else { None }
     }
 
     fn exponent(&mut self) -> Option<i32> {

@@ -6,8 +6,8 @@
 use crate::data::{self, Source, NOTHING};
 use crate::event::{self, Event, BLOOM, BREATH, ENTER, LEAVE, SACRED_PHRASE, SPIRAL, TOUCH};
 use crate::frame;
-use crate::json::{Json, Number, Span, ANY, KEY};
-use crate::rows::{Item, Limits, Record, Row, Rows, ROWS_MAX};
+use crate::json::{Json, Number, ANY, KEY};
+use crate::rows::{Limits, Record, Row, Rows, ROWS_MAX};
 use crate::time;
 
 const CONTENT_JSON: &[u8] = b"application/json";
@@ -54,8 +54,7 @@ pub fn read_record<'r>(
     if json.peek() == b'[' {
         array(&mut json, latest_ms, limits, rows)?;
     } else if value.len() <= limits.event_bytes_max {
-        let row = object(&mut json, latest_ms, limits, rows)?;
-        rows.items.push(Item::Event(row));
+        object(&mut json, latest_ms, limits, rows)?;
     } else {
         return None;
     }
@@ -78,39 +77,39 @@ fn array(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> O
         if rows.items.len() == ROWS_MAX {
             return None;
         }
-        let item = element(json, latest_ms, limits, rows)?;
-        let next = json.peek();
+        let start = json.at;
+        if !element(json, latest_ms, limits, rows) {
+            json.at = start;
+            let piece = json.element()?;
+            if piece.length == 0 && rows.items.is_empty() && json.peek() == b']' {
+                return None; // an array of nothing
+            }
+            rows.push_odd(piece);
+        }
         json.at += 1;
-        if next == b'}' {
-            return None;
-        }
-        if let (b']', Item::Odd(Span { length: 0, .. }), true) = (next, item, rows.items.is_empty()) {
-            return None; // an array of nothing
-        }
-        rows.items.push(item);
-        if next == b']' {
-            return Some(());
+        match json.text.as_bytes()[json.at - 1] {
+            b',' => {}
+            b']' => return Some(()),
+            _ => return None,
         }
     }
 }
 
-/// One element, up to the comma or bracket after it.
+/// Whether the next element is plain; then its row is there, and a comma or a bracket comes next.
 #[inline]
-fn element(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> Option<Item> {
-    let start = json.at;
-    if let Some(row) = object(json, latest_ms, limits, rows) {
-        let length = json.at - start;
-        json.space();
-        if matches!(json.peek(), b',' | b']') && length <= limits.event_bytes_max {
-            return Some(Item::Event(row));
-        }
+fn element(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> bool {
+    let (start, count) = (json.at, rows.items.len());
+    let plain = object(json, latest_ms, limits, rows).is_some() && json.at - start <= limits.event_bytes_max;
+    json.space();
+    if plain && matches!(json.peek(), b',' | b']') {
+        return true;
     }
-    json.at = start;
-    json.element().map(Item::Odd)
+    rows.items.truncate(count);
+    false
 }
 
 #[inline]
-fn object(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> Option<Row> {
+fn object(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> Option<()> {
     if limits.depth_max < 1 {
         return None;
     }
@@ -154,8 +153,8 @@ fn object(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> 
     if missing || row.timestamp > latest_ms {
         return None;
     }
-    rows.fill(&mut row, &values, json.text);
-    Some(row)
+    rows.push(&mut row, &values, json.text);
+    Some(())
 }
 
 /// Takes the value of a key; gives `seen` with its bit.
@@ -215,7 +214,7 @@ fn field(json: &mut Json, key: &[u8], limits: &Limits, row: &mut Row, seen: u32)
             POSITION
         }
         _ => {
-            json.scalar()?;
+            json.ignore(key)?;
             return Some(seen);
         }
     };
