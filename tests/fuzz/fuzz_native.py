@@ -19,23 +19,10 @@ from streams.envelope import LIMITS, Limits
 from streams.frame import HEADER, MAGIC
 from tests.native import Compared, Native, build, compare
 
-WORDS = tuple(
-    word.encode()
-    for word in (
-        '{ } [ ] , : " \\ \\u0061 \\" null true false NaN 0 -0 -0.0 00 01 1 2 -1 1.0 1. .5 1e0 1E+2 1e-7 1e400 -1e400'
-        " 1e-400 5e-324 0.5 0.0000005 0.0000015 0.9999995 1.0000001 0.1234565 0.30000000000000004 123456789012345678"
-        " 1234567890123456789 12345678901234567890 0.1234567890123456789 0.12345678901234567890 9007199254740993"
-        " 9223372036854775807 9223372036854775808 18446744073709551616 1e9 1000000001 1e6 1000001 -1e6 10000 10001"
-        ' 253402300799999 253402300800000 253402300799999.5 1700000000000.75 "id" "type" "device_id" "user_id" "room_id"'
-        ' "timestamp" "seq" "epoch" "intensity" "position" "data" "v" "x" "y" "z" "phase" "rate" "angle" "radius"'
-        ' "turns" "direction" "petals" "pressure" "target_device" "phrase" "language" "harmonics" "resonance" "kind"'
-        ' "extra" "extra":1, "extra":"a", "extra":null, "v":1, "seq":1, "data":{}, "data":null, "position":null,'
-        ' "intensity":0.5, "BREATH" "SPIRAL" "BLOOM" "TOUCH" "SACRED_PHRASE" "FIELD" "ENTANGLE" "RELEASE" "ENTER"'
-        ' "LEAVE" "OPT_OUT" "OPT_IN" "breath" "2024-02-29T00:00:00Z" "2023-02-29T00:00:00Z" "1970-01-01T00:00:00+01:00"'
-        ' "2024-02-29t23:59:59.9999z" "2000-12-31T23:59:60Z" "1999-01-01T10:20:30-05:30" "bond" "" "a" {} [] [1] {"x":1}'
-        ' {"x":1,"y":2} {"x":1,"y":2,"z":null} {"phase":1} {"target_device":"b"} \x00 \x1f \x7f é 😀'
-    ).split(" ")
-) + (b" ", b"\t\r\n", b"\xff", b"\xed\xa0\x80", b"\xc3")
+WORDS = (
+    *(Path(__file__).parent / "words.txt").read_bytes().split(),
+    *(b" ", b"\t\r\n", b"\0", b"\x1f", b"\x7f", "é".encode(), "😀".encode(), b"\xff", b"\xed\xa0\x80", b"\xc3"),
+)
 LIMITS_OF = (LIMITS, LIMITS, LIMITS, Limits(depth_max=1), Limits(depth_max=2), Limits(depth_max=3),
              Limits(event_bytes_max=200), Limits(skew_ms_max=-1_000))  # fmt: skip
 CONTENT_TYPES = (None, None, None, None, None, b"application/json", b"application/vnd.field.frame", b"text/plain")

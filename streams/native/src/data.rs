@@ -129,12 +129,20 @@ fn value(json: &mut Json, rule: &Rule, source: &mut Source) -> Option<Value> {
 #[inline]
 fn real(json: &mut Json, low: f64, high: f64) -> Option<f64> {
     let value = json.real()?;
-    if low <= value && value <= high { Some(value) } else { None }
+    if low <= value && value <= high {
+        Some(value)
+    } else {
+        None
+    }
 }
 
 fn whole(json: &mut Json, low: i64, high: i64) -> Option<i64> {
     let value = json.whole()?;
-    if low <= value && value <= high { Some(value) } else { None }
+    if low <= value && value <= high {
+        Some(value)
+    } else {
+        None
+    }
 }
 
 const PARTS: [&str; 5] = ["x", "y", "frequency", "amplitude", "phase"];

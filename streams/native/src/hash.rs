@@ -51,7 +51,10 @@ fn reflected(tables: &Tables, bytes: &[u8], before: u32) -> u32 {
     let mut chunks = bytes.chunks_exact(SLICES);
     for chunk in &mut chunks {
         let word = |at: usize| u32::from_le_bytes([chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]);
-        crc = four(tables, 12, word(0) ^ crc) ^ four(tables, 8, word(4)) ^ four(tables, 4, word(8)) ^ four(tables, 0, word(12));
+        crc = four(tables, 12, word(0) ^ crc)
+            ^ four(tables, 8, word(4))
+            ^ four(tables, 4, word(8))
+            ^ four(tables, 0, word(12));
     }
     for &byte in chunks.remainder() {
         crc = crc >> 8 ^ tables[0][usize::from(crc as u8 ^ byte)];

@@ -6,7 +6,8 @@
 use crate::data::{self, Source, NOTHING};
 use crate::event::{self, Event, BLOOM, BREATH, ENTER, LEAVE, SACRED_PHRASE, SPIRAL, TOUCH};
 use crate::frame;
-use crate::json::{Json, Number, ANY, KEY};
+use crate::json::{Json, ANY, KEY};
+use crate::number::Number;
 use crate::rows::{Limits, Record, Row, Rows, ROWS_MAX};
 use crate::time;
 
@@ -34,7 +35,11 @@ const WEIGHT: u32 = 4096;
 /// The rows of a record's value; `latest_ms` is the highest event time that is not yet "future", `content_type` the
 /// header of that name if there is one.
 pub fn read_record<'r>(
-    value: &'r [u8], content_type: Option<&[u8]>, latest_ms: i64, limits: &Limits, rows: &'r mut Rows,
+    value: &'r [u8],
+    content_type: Option<&[u8]>,
+    latest_ms: i64,
+    limits: &Limits,
+    rows: &'r mut Rows,
 ) -> Option<Record<'r>> {
     rows.clear();
     if value.len() > u32::MAX as usize {
@@ -58,7 +63,11 @@ pub fn read_record<'r>(
     } else {
         return None;
     }
-    if json.ends() { Some(Record::new(text, rows)) } else { None }
+    if json.ends() {
+        Some(Record::new(text, rows))
+    } else {
+        None
+    }
 }
 
 /// The event of a JSON object alone.
@@ -223,7 +232,11 @@ fn field(json: &mut Json, key: &[u8], limits: &Limits, row: &mut Row, seen: u32)
 
 #[inline]
 fn once(seen: u32, bit: u32) -> Option<u32> {
-    if seen & bit == 0 { Some(seen | bit) } else { None }
+    if seen & bit == 0 {
+        Some(seen | bit)
+    } else {
+        None
+    }
 }
 
 #[inline]
@@ -247,7 +260,11 @@ fn timestamp(json: &mut Json) -> Option<i64> {
         Number::Real(value) if (0.0..=TIMESTAMP_MS_MAX as f64).contains(&value) => value as i64, // truncated
         _ => return None,
     };
-    if value <= TIMESTAMP_MS_MAX { Some(value) } else { None }
+    if value <= TIMESTAMP_MS_MAX {
+        Some(value)
+    } else {
+        None
+    }
 }
 
 /// 0..2^63-1, or none for null.
@@ -257,7 +274,11 @@ fn count(json: &mut Json) -> Option<Option<i64>> {
         return Some(None);
     }
     let value = json.whole()?;
-    if value < 0 { None } else { Some(Some(value)) }
+    if value < 0 {
+        None
+    } else {
+        Some(Some(value))
+    }
 }
 
 /// 0..1 in millionths, half to even, as Python rounds.
