@@ -186,7 +186,7 @@ fn read_row(frame: &Frame, at: usize, blob: (usize, usize), limits: &Limits, row
         let code = columns.code(column, at) as usize;
         let span = rows.names[code];
         let bad = code > 0 && span.length == 0;
-        (!bad).then(|| span)
+        (!bad).then_some(span)
     };
     (row.device, row.user, row.room) = (name(DEVICE)?, name(USER)?, name(ROOM)?);
     let target = name(TARGET)?;
@@ -246,11 +246,11 @@ fn numbers(columns: &Columns, at: usize) -> Option<Row> {
         id: columns.bytes(UUID, at),
         kind,
         intensity,
-        seq: has(HAS_SEQ).then(|| seq),
+        seq: has(HAS_SEQ).then_some(seq),
         epoch,
-        x: has(HAS_POSITION).then(|| x),
-        y: has(HAS_POSITION).then(|| y),
-        z: has(HAS_Z).then(|| z),
+        x: has(HAS_POSITION).then_some(x),
+        y: has(HAS_POSITION).then_some(y),
+        z: has(HAS_Z).then_some(z),
         ..Row::default()
     })
 }
