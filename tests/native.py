@@ -15,7 +15,7 @@ from streams.validate import Rejection, read_record
 from tests.tidy.source import ROOT
 
 SOURCES = ROOT / "streams" / "native" / "src"
-_FLAGS = ("--edition", "2021", "--crate-type", "cdylib", "-O", "-C", "overflow-checks=on", "-D", "warnings")
+FLAGS = ("--edition", "2021", "-O", "-C", "overflow-checks=on", "-D", "warnings")
 _DONE, _REFUSED = 0, 1
 
 
@@ -49,7 +49,7 @@ class Compared(NamedTuple):
 def build(folder: Path) -> Path:
     """The library, compiled into a folder; raises when that cannot be done."""
     target = folder / "libfield.so"
-    command = ["rustc", *_FLAGS, str(SOURCES / "lib.rs"), "-o", str(target)]
+    command = ["rustc", *FLAGS, "--crate-type", "cdylib", str(SOURCES / "lib.rs"), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"rustc failed:\n{done.stderr}")

@@ -93,7 +93,7 @@ pub fn read(json: &mut Json, kind: u8, fields: (usize, usize), source: &mut Sour
         let place = match known.iter().position(|one| one.name.as_bytes() == key) {
             Some(place) => place,
             None => {
-                json.scalar()?;
+                json.ignore(key)?;
                 continue;
             }
         };
@@ -129,12 +129,20 @@ fn value(json: &mut Json, rule: &Rule, source: &mut Source) -> Option<Value> {
 #[inline]
 fn real(json: &mut Json, low: f64, high: f64) -> Option<f64> {
     let value = json.real()?;
-    if low <= value && value <= high { Some(value) } else { None }
+    if low <= value && value <= high {
+        Some(value)
+    } else {
+        None
+    }
 }
 
 fn whole(json: &mut Json, low: i64, high: i64) -> Option<i64> {
     let value = json.whole()?;
-    if low <= value && value <= high { Some(value) } else { None }
+    if low <= value && value <= high {
+        Some(value)
+    } else {
+        None
+    }
 }
 
 const PARTS: [&str; 5] = ["x", "y", "frequency", "amplitude", "phase"];
@@ -205,7 +213,7 @@ pub fn position(json: &mut Json, depth_max: u32) -> Option<(f64, f64, Option<f64
             b"y" => (&mut y, 2),
             b"z" => (&mut z, 4),
             _ => {
-                json.scalar()?;
+                json.ignore(key)?;
                 continue;
             }
         };

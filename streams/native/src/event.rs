@@ -1,11 +1,23 @@
-//! One event that passed validation, and its positional MessagePack form: what msgspec writes of `streams.events.Event`.
+//! One event that passed validation, and its positional MessagePack form (what msgspec writes of
+//! `streams.events.Event`).
 
 use crate::msgpack::{Bad, Reader, Writer};
 
 /// Names of the types by code (`streams.columns.CODES`); there is no code 0.
 pub const KINDS: [&str; 13] = [
-    "", "BREATH", "SPIRAL", "BLOOM", "TOUCH", "SACRED_PHRASE", "FIELD", "ENTANGLE", "RELEASE", "ENTER", "LEAVE",
-    "OPT_OUT", "OPT_IN",
+    "",
+    "BREATH",
+    "SPIRAL",
+    "BLOOM",
+    "TOUCH",
+    "SACRED_PHRASE",
+    "FIELD",
+    "ENTANGLE",
+    "RELEASE",
+    "ENTER",
+    "LEAVE",
+    "OPT_OUT",
+    "OPT_IN",
 ];
 pub const BREATH: u8 = 1;
 pub const SPIRAL: u8 = 2;
@@ -69,9 +81,7 @@ impl<'a> Event<'a> {
         let (room, user, target) = (reader.opt_str()?, reader.opt_str()?, reader.opt_str()?);
         let data = reader.raw()?;
         let phase = if kind == BREATH { phase_of(data)? } else { 0.0 };
-        Ok(Event {
-            timestamp, id, kind, device, key, intensity, seq, epoch, x, y, z, room, user, target, phase, data,
-        })
+        Ok(Event { timestamp, id, kind, device, key, intensity, seq, epoch, x, y, z, room, user, target, phase, data })
     }
 
     /// Appends the event as msgspec writes it.
@@ -134,7 +144,11 @@ pub fn id_text(id: &[u8; 16]) -> [u8; 36] {
 /// A UUID from its text if that is lower-case.
 pub fn id_of(text: &[u8]) -> Option<[u8; 16]> {
     let id = uuid_of(text)?;
-    if id_text(&id) == *text { Some(id) } else { None }
+    if id_text(&id) == *text {
+        Some(id)
+    } else {
+        None
+    }
 }
 
 /// A UUID from its text, digits of either case.
@@ -150,7 +164,11 @@ pub fn uuid_of(text: &[u8]) -> Option<[u8; 16]> {
         bad |= high | low;
         *byte = high << 4 | low & 15;
     }
-    if bad & 0x80 == 0 { Some(id) } else { None }
+    if bad & 0x80 == 0 {
+        Some(id)
+    } else {
+        None
+    }
 }
 
 /// Value of each hexadecimal digit, 0x80 for what is none.

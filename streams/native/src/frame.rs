@@ -5,7 +5,7 @@ use crate::event::{BREATH, ENTANGLE, ENTER, LEAVE, OPT_IN, RELEASE, TOUCH};
 use crate::hash::crc32;
 use crate::json::{is, Json, Span, ID};
 use crate::read::{MILLION, TIMESTAMP_MS_MAX};
-use crate::rows::{Item, Limits, Row, Rows, ROWS_MAX};
+use crate::rows::{Limits, Row, Rows, ROWS_MAX};
 
 pub const FIRST_BYTE: u8 = 0xf1;
 const MAGIC: &[u8] = b"\xf1FLD";
@@ -62,6 +62,11 @@ impl Columns<'_> {
         self.bytes::<1>(column, row)[0]
     }
 
+    /// All codes of a column, none of one that was left out.
+    fn codes(&self, column: usize) -> impl Iterator<Item = u32> + '_ {
+        self.0[column].chunks_exact(4).map(|code| u32::from_le_bytes([code[0], code[1], code[2], code[3]]))
+    }
+
     #[inline]
     fn code(&self, column: usize, row: usize) -> u32 {
         u32::from_le_bytes(self.bytes(column, row))
@@ -78,6 +83,12 @@ impl Columns<'_> {
     }
 }
 
+/// The columns, and the text of the dictionary and of all data.
+struct Frame<'a> {
+    columns: Columns<'a>,
+    text: &'a str,
+}
+
 /// Fills `rows`; gives the text that their places mean, or `None` when the frame as a whole is bad or not plain.
 pub fn read<'v>(value: &'v [u8], latest_ms: i64, limits: &Limits, rows: &mut Rows) -> Option<&'v str> {
     let (present, count) = header(value)?;
@@ -90,19 +101,18 @@ pub fn read<'v>(value: &'v [u8], latest_ms: i64, limits: &Limits, rows: &mut Row
     }
     let (text, data) = dictionary(rest, rows)?;
     let codes = rows.names.len() as u32; // with the one for none
-    if data_ends(&columns, count, text.len() - data) != Some(true) {
+    let known = |&column: &usize| columns.codes(column).all(|code| code < codes);
+    if !data_ends(&columns, text.len() - data) || ![DEVICE, USER, ROOM, TARGET].iter().all(known) {
         return None;
     }
-    let known = |column: usize| (0..count).all(|row| columns.code(column, row) < codes);
-    if ![DEVICE, USER, ROOM, TARGET].iter().all(|&column| known(column)) {
-        return None;
-    }
+    let frame = Frame { columns, text };
     let mut start = data;
     for row in 0..count {
-        let end = data + columns.code(DATA_END, row) as usize;
-        let found = read_row(&columns, row, text, (start, end), limits, rows);
-        let found = found.filter(|row| row.timestamp <= latest_ms);
-        rows.items.push(found.map_or(Item::Odd(Span::default()), Item::Event));
+        let end = data + frame.columns.code(DATA_END, row) as usize;
+        let late = frame.columns.whole(TIMESTAMP, row) > latest_ms;
+        if late || read_row(&frame, row, (start, end), limits, rows).is_none() {
+            rows.push_odd(Span::default());
+        }
         start = end;
     }
     Some(text)
@@ -156,80 +166,93 @@ fn dictionary<'v>(mut rest: &'v [u8], rows: &mut Rows) -> Option<(&'v str, usize
 }
 
 /// Whether the ends of data rise, and lead to the end of the frame.
-fn data_ends(columns: &Columns, count: usize, bytes: usize) -> Option<bool> {
-    let ends = || (0..count).map(|row| columns.code(DATA_END, row));
-    let rising = ends().zip(ends().skip(1)).all(|(one, next)| one <= next);
-    Some(rising && ends().last()? as usize == bytes)
+fn data_ends(columns: &Columns, bytes: usize) -> bool {
+    let mut last = 0;
+    for end in columns.codes(DATA_END) {
+        if end < last {
+            return false;
+        }
+        last = end;
+    }
+    last as usize == bytes
 }
 
-/// The event of a row; `None` when anything about it needs a careful look.
+/// Takes a row as an event; `None` when anything about it needs a careful look.
 #[inline]
-fn read_row(
-    columns: &Columns, at: usize, text: &str, blob: (usize, usize), limits: &Limits, rows: &mut Rows,
-) -> Option<Row> {
-    let (kind, flags) = (columns.byte(TYPE, at), columns.byte(FLAGS, at));
-    let place = [columns.real(X, at), columns.real(Y, at), columns.real(Z, at)];
-    let phase = columns.real(PHASE, at);
-    let mut row = Row {
-        timestamp: columns.whole(TIMESTAMP, at),
-        id: columns.bytes(UUID, at),
-        kind,
-        intensity: columns.code(INTENSITY, at),
-        epoch: columns.whole(EPOCH, at),
-        ..Row::default()
-    };
-    let seq = columns.whole(SEQ, at);
-    let numbers = (0..=TIMESTAMP_MS_MAX).contains(&row.timestamp)
-        && (1..=OPT_IN).contains(&kind)
-        && flags <= FLAGS_KNOWN
-        && row.intensity <= MILLION
-        && seq >= 0
-        && row.epoch >= 0
-        && place.iter().all(|one| one.abs() <= BOUND)
-        && phase.abs() <= ANGLE;
-    if !numbers || flags & (HAS_POSITION | HAS_Z) == HAS_Z {
-        return None;
-    }
+fn read_row(frame: &Frame, at: usize, blob: (usize, usize), limits: &Limits, rows: &mut Rows) -> Option<()> {
+    let columns = &frame.columns;
+    let mut row = numbers(columns, at)?;
     let name = |column: usize| {
         let code = columns.code(column, at) as usize;
         let span = rows.names[code];
-        if code > 0 && span.length == 0 { None } else { Some(span) }
+        let bad = code > 0 && span.length == 0;
+        (!bad).then_some(span)
     };
     (row.device, row.user, row.room) = (name(DEVICE)?, name(USER)?, name(ROOM)?);
     let target = name(TARGET)?;
-    if row.device.length == 0 || matches!(kind, ENTER | LEAVE) && row.room.length == 0 {
+    if row.device.length == 0 || matches!(row.kind, ENTER | LEAVE) && row.room.length == 0 {
         return None;
-    }
-    row.seq = if flags & HAS_SEQ != 0 { Some(seq) } else { None };
-    if flags & HAS_POSITION != 0 {
-        (row.x, row.y) = (Some(place[0]), Some(place[1]));
-        row.z = if flags & HAS_Z != 0 { Some(place[2]) } else { None };
     }
     let mut values = NOTHING;
     if blob.0 < blob.1 {
         let (start, end) = blob;
-        let mut json = Json { text: text.get(..end)?, at: start };
+        let mut json = Json { text: frame.text.get(..end)?, at: start };
         json.space();
         let mut source = Source { depth_max: limits.depth_max, nulls: false, harmonics: &mut rows.harmonics };
-        data::read(&mut json, kind, in_blob(kind)?, &mut source, &mut values)?;
+        data::read(&mut json, row.kind, in_blob(row.kind)?, &mut source, &mut values)?;
         if end - start > limits.event_bytes_max || !json.ends() {
             return None;
         }
     }
-    match kind {
-        BREATH if flags & HAS_PHASE != 0 => values[0] = Value::Real(phase),
+    match row.kind {
+        BREATH if columns.byte(FLAGS, at) & HAS_PHASE != 0 => values[0] = Value::Real(columns.real(PHASE, at)),
         TOUCH if target.length > 0 => values[1] = Value::Text(target),
         RELEASE | ENTANGLE if target.length > 0 => values[0] = Value::Text(target),
         _ => {}
     }
-    if let (ENTANGLE, Value::Absent) = (kind, values[2]) {
+    if let (ENTANGLE, Value::Absent) = (row.kind, values[2]) {
         values[2] = Value::Real(1.0); // the default of the rest of a bond, which msgspec writes
     }
-    if data::needed(kind) && matches!(values[0], Value::Absent) {
+    if data::needed(row.kind) && matches!(values[0], Value::Absent) {
         return None;
     }
-    rows.fill(&mut row, &values, text);
-    Some(row)
+    rows.push(&mut row, &values, frame.text);
+    Some(())
+}
+
+/// The numbers of a row when all of them are in range, those that do not count as well.
+#[inline]
+fn numbers(columns: &Columns, at: usize) -> Option<Row> {
+    let (kind, flags) = (columns.byte(TYPE, at), columns.byte(FLAGS, at));
+    let (timestamp, intensity) = (columns.whole(TIMESTAMP, at), columns.code(INTENSITY, at));
+    let (seq, epoch) = (columns.whole(SEQ, at), columns.whole(EPOCH, at));
+    let (x, y, z) = (columns.real(X, at), columns.real(Y, at), columns.real(Z, at));
+    let good = (0..=TIMESTAMP_MS_MAX).contains(&timestamp)
+        && (1..=OPT_IN).contains(&kind)
+        && flags <= FLAGS_KNOWN
+        && intensity <= MILLION
+        && seq >= 0
+        && epoch >= 0
+        && x.abs() <= BOUND
+        && y.abs() <= BOUND
+        && z.abs() <= BOUND
+        && columns.real(PHASE, at).abs() <= ANGLE;
+    if !good || flags & (HAS_POSITION | HAS_Z) == HAS_Z {
+        return None;
+    }
+    let has = |flag: u8| flags & flag != 0;
+    Some(Row {
+        timestamp,
+        id: columns.bytes(UUID, at),
+        kind,
+        intensity,
+        seq: has(HAS_SEQ).then_some(seq),
+        epoch,
+        x: has(HAS_POSITION).then_some(x),
+        y: has(HAS_POSITION).then_some(y),
+        z: has(HAS_Z).then_some(z),
+        ..Row::default()
+    })
 }
 
 /// Which fields of its `data` a type has in its blob; `None` for a type that has no blob.

@@ -50,18 +50,26 @@ fn reflected(tables: &Tables, bytes: &[u8], before: u32) -> u32 {
     let mut crc = !before;
     let mut chunks = bytes.chunks_exact(SLICES);
     for chunk in &mut chunks {
-        let head = crc.to_le_bytes();
-        let mut next = 0;
-        for (at, &byte) in chunk.iter().enumerate() {
-            let byte = if at < head.len() { byte ^ head[at] } else { byte };
-            next ^= tables[SLICES - 1 - at][usize::from(byte)];
-        }
-        crc = next;
+        let word = |at: usize| u32::from_le_bytes([chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]);
+        crc = four(tables, 12, word(0) ^ crc)
+            ^ four(tables, 8, word(4))
+            ^ four(tables, 4, word(8))
+            ^ four(tables, 0, word(12));
     }
     for &byte in chunks.remainder() {
         crc = crc >> 8 ^ tables[0][usize::from(crc as u8 ^ byte)];
     }
     !crc
+}
+
+/// What four bytes add with `after` more bytes of their chunk after them.
+#[inline]
+fn four(tables: &Tables, after: usize, word: u32) -> u32 {
+    let [one, two, three, four] = word.to_le_bytes();
+    tables[after + 3][usize::from(one)]
+        ^ tables[after + 2][usize::from(two)]
+        ^ tables[after + 1][usize::from(three)]
+        ^ tables[after][usize::from(four)]
 }
 
 /// Shard of a routing key within its partition.

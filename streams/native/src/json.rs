@@ -17,7 +17,11 @@ impl Span {
 
     #[inline]
     pub fn given(self, text: &str) -> Option<&str> {
-        if self.length == 0 { None } else { Some(self.of(text)) }
+        if self.length == 0 {
+            None
+        } else {
+            Some(self.of(text))
+        }
     }
 }
 
@@ -27,7 +31,6 @@ pub const KEY: u8 = 2;
 pub const LOWER_HEX: u8 = 4;
 pub const LANGUAGE: u8 = 8;
 pub const ANY: u8 = 16;
-const DIGIT: u8 = 32;
 const SPACE: u8 = 64;
 /// Where a scanner of brackets has to look: quotes, brackets and commas.
 const MARK: u8 = 128;
@@ -43,7 +46,6 @@ const CLASSES: [u8; 256] = {
             | if byte.is_ascii_digit() || matches!(byte, b'a'..=b'f') { LOWER_HEX } else { 0 }
             | if letter || byte == b'-' { LANGUAGE } else { 0 }
             | if byte < b' ' || byte == b'"' || byte == b'\\' { 0 } else { ANY }
-            | if byte.is_ascii_digit() { DIGIT } else { 0 }
             | if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') { SPACE } else { 0 }
             | if matches!(byte, b'"' | b'[' | b']' | b'{' | b'}' | b',') { MARK } else { 0 };
         at += 1;
@@ -56,24 +58,27 @@ pub fn is(byte: u8, class: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 
-/// A number as it is written: 19 digits always fit.
-#[derive(Debug, Clone, Copy)]
-pub enum Number {
-    Whole { negative: bool, digits: u64 },
-    Real(f64),
-}
-
-const DIGITS_MAX: usize = 19;
-const EXPONENT_DIGITS_MAX: usize = 4;
-/// Powers of ten that a float holds exactly.
-const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
-];
-/// Up to here every whole number is a float.
-const EXACT_MAX: u64 = 1 << 53;
 /// Deeper brackets within an odd element are not followed.
 const NESTED_MAX: u32 = 64;
+
+/// Where the next quote is: eight bytes at a time, the lowest of them that becomes zero gets its high bit set.
+#[inline]
+fn quote(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut chunks = bytes.chunks_exact(8);
+    let mut at = 0;
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        let word = u64::from_le_bytes(word) ^ ONES * b'"' as u64;
+        let zero = word.wrapping_sub(ONES) & !word & ONES << 7;
+        if zero != 0 {
+            return Some(at + zero.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    chunks.remainder().iter().position(|&byte| byte == b'"').map(|rest| at + rest)
+}
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy)]
@@ -114,11 +119,12 @@ impl<'a> Json<'a> {
     }
 
     #[inline]
-    fn rest(&self) -> &'a [u8] {
+    pub fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or(&[])
     }
 
-    /// The next key of an object, up to its value; `Some(None)` at the end of the object.
+    /// The next key of an object, up to its value; `Some(None)` at the end of the object. Whether a key that is not
+    /// known is a plain string, `ignore` sees.
     #[inline]
     pub fn member(&mut self, first: bool) -> Option<Option<&'a [u8]>> {
         self.space();
@@ -134,11 +140,14 @@ impl<'a> Json<'a> {
             _ if first => {}
             _ => return None,
         }
-        let key = self.run(KEY, 0, usize::MAX)?;
+        self.expect(b'"')?;
+        let rest = self.rest();
+        let key = &rest[..quote(rest)?];
+        self.at += key.len() + 1;
         self.space();
         self.expect(b':')?;
         self.space();
-        Some(Some(key.of(self.text).as_bytes()))
+        Some(Some(key))
     }
 
     /// A string of `low` to `high` bytes of one class.
@@ -163,7 +172,11 @@ impl<'a> Json<'a> {
     /// An id, or none at all for null.
     #[inline]
     pub fn optional_id(&mut self) -> Option<Span> {
-        if self.null()? { Some(Span::default()) } else { self.id() }
+        if self.null()? {
+            Some(Span::default())
+        } else {
+            self.id()
+        }
     }
 
     /// Whether the value is null, which is taken then.
@@ -184,29 +197,11 @@ impl<'a> Json<'a> {
         Some(())
     }
 
-    /// A finite number, whole or not, as a float.
-    #[inline]
-    pub fn real(&mut self) -> Option<f64> {
-        match self.number()? {
-            Number::Whole { negative, digits } => Some(if negative { -(digits as f64) } else { digits as f64 }),
-            Number::Real(value) => Some(value),
+    /// Passes over the value of a key that nobody knows: a string, a number, true, false or null.
+    pub fn ignore(&mut self, key: &[u8]) -> Option<()> {
+        if !key.iter().all(|&byte| is(byte, ANY)) {
+            return None;
         }
-    }
-
-    /// A number without point and exponent, within i64.
-    #[inline]
-    pub fn whole(&mut self) -> Option<i64> {
-        match self.number()? {
-            Number::Whole { negative, digits } => {
-                let value = i64::try_from(digits).ok()?;
-                Some(if negative { -value } else { value })
-            }
-            Number::Real(_) => None,
-        }
-    }
-
-    /// Passes over a string, a number, true, false or null.
-    pub fn scalar(&mut self) -> Option<()> {
         match self.peek() {
             b'"' => self.run(ANY, 0, usize::MAX).map(|_| ()),
             b't' => self.word(b"true"),
@@ -214,86 +209,6 @@ impl<'a> Json<'a> {
             b'n' => self.word(b"null"),
             _ => self.number().map(|_| ()),
         }
-    }
-
-    /// -0 is not plain: as a whole number it has no sign, as a float it has one.
-    #[inline]
-    pub fn number(&mut self) -> Option<Number> {
-        let start = self.at;
-        let negative = self.peek() == b'-';
-        self.at += usize::from(negative);
-        let leading_zero = self.peek() == b'0';
-        let (mut digits, mut count) = (0_u64, 0);
-        if leading_zero {
-            self.at += 1;
-        } else {
-            count = self.digits(&mut digits, DIGITS_MAX)?;
-            if count == 0 {
-                return None;
-            }
-        }
-        let mut exponent = 0_i32;
-        let next = self.peek();
-        if next != b'.' && next | 0x20 != b'e' {
-            let plain = !(negative && digits == 0);
-            return if plain { Some(Number::Whole { negative, digits }) } else { None };
-        }
-        if next == b'.' {
-            self.at += 1;
-            let from = self.at;
-            while count == 0 && self.peek() == b'0' {
-                self.at += 1;
-            }
-            self.digits(&mut digits, DIGITS_MAX - count)?;
-            exponent = -i32::try_from(self.at - from).ok()?;
-            if exponent == 0 {
-                return None;
-            }
-        }
-        if self.peek() | 0x20 == b'e' {
-            exponent += self.exponent()?;
-        }
-        self.valued(start, negative, digits, exponent).map(Number::Real)
-    }
-
-    /// Appends at most `most` digits to `value`, gives how many; more are not plain.
-    #[inline]
-    fn digits(&mut self, value: &mut u64, most: usize) -> Option<usize> {
-        let from = self.at;
-        while is(self.peek(), DIGIT) {
-            if self.at - from == most {
-                return None;
-            }
-            *value = *value * 10 + u64::from(self.peek() - b'0');
-            self.at += 1;
-        }
-        Some(self.at - from)
-    }
-
-    fn exponent(&mut self) -> Option<i32> {
-        self.at += 1;
-        let negative = self.peek() == b'-';
-        self.at += usize::from(negative || self.peek() == b'+');
-        let mut value = 0;
-        if self.digits(&mut value, EXPONENT_DIGITS_MAX)? == 0 {
-            return None;
-        }
-        let value = value as i32;
-        Some(if negative { -value } else { value })
-    }
-
-    /// The float nearest to `digits` times ten to `exponent`: one operation on exact floats is rounded correctly
-    /// (Clinger 1990); what is not exact is left to the standard library.
-    #[inline]
-    fn valued(&self, start: usize, negative: bool, digits: u64, exponent: i32) -> Option<f64> {
-        let power = exponent.unsigned_abs() as usize;
-        if digits <= EXACT_MAX && power < POWERS.len() {
-            let value = digits as f64;
-            let value = if exponent < 0 { value / POWERS[power] } else { value * POWERS[power] };
-            return Some(if negative { -value } else { value });
-        }
-        let value: f64 = self.text[start..self.at].parse().ok()?;
-        if value.is_finite() { Some(value) } else { None }
     }
 
     /// Passes over one value by strings, brackets and commas alone, up to the comma or closing bracket after it, as

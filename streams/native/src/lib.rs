@@ -12,6 +12,7 @@ pub mod frame;
 pub mod hash;
 pub mod json;
 pub mod msgpack;
+pub mod number;
 pub mod read;
 pub mod rows;
 pub mod time;

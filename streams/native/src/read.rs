@@ -6,8 +6,9 @@
 use crate::data::{self, Source, NOTHING};
 use crate::event::{self, Event, BLOOM, BREATH, ENTER, LEAVE, SACRED_PHRASE, SPIRAL, TOUCH};
 use crate::frame;
-use crate::json::{Json, Number, Span, ANY, KEY};
-use crate::rows::{Item, Limits, Record, Row, Rows, ROWS_MAX};
+use crate::json::{Json, ANY, KEY};
+use crate::number::Number;
+use crate::rows::{Limits, Record, Row, Rows, ROWS_MAX};
 use crate::time;
 
 const CONTENT_JSON: &[u8] = b"application/json";
@@ -34,7 +35,11 @@ const WEIGHT: u32 = 4096;
 /// The rows of a record's value; `latest_ms` is the highest event time that is not yet "future", `content_type` the
 /// header of that name if there is one.
 pub fn read_record<'r>(
-    value: &'r [u8], content_type: Option<&[u8]>, latest_ms: i64, limits: &Limits, rows: &'r mut Rows,
+    value: &'r [u8],
+    content_type: Option<&[u8]>,
+    latest_ms: i64,
+    limits: &Limits,
+    rows: &'r mut Rows,
 ) -> Option<Record<'r>> {
     rows.clear();
     if value.len() > u32::MAX as usize {
@@ -54,12 +59,15 @@ pub fn read_record<'r>(
     if json.peek() == b'[' {
         array(&mut json, latest_ms, limits, rows)?;
     } else if value.len() <= limits.event_bytes_max {
-        let row = object(&mut json, latest_ms, limits, rows)?;
-        rows.items.push(Item::Event(row));
+        object(&mut json, latest_ms, limits, rows)?;
     } else {
         return None;
     }
-    if json.ends() { Some(Record::new(text, rows)) } else { None }
+    if json.ends() {
+        Some(Record::new(text, rows))
+    } else {
+        None
+    }
 }
 
 /// The event of a JSON object alone.
@@ -78,39 +86,39 @@ fn array(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> O
         if rows.items.len() == ROWS_MAX {
             return None;
         }
-        let item = element(json, latest_ms, limits, rows)?;
-        let next = json.peek();
+        let start = json.at;
+        if !element(json, latest_ms, limits, rows) {
+            json.at = start;
+            let piece = json.element()?;
+            if piece.length == 0 && rows.items.is_empty() && json.peek() == b']' {
+                return None; // an array of nothing
+            }
+            rows.push_odd(piece);
+        }
         json.at += 1;
-        if next == b'}' {
-            return None;
-        }
-        if let (b']', Item::Odd(Span { length: 0, .. }), true) = (next, item, rows.items.is_empty()) {
-            return None; // an array of nothing
-        }
-        rows.items.push(item);
-        if next == b']' {
-            return Some(());
+        match json.text.as_bytes()[json.at - 1] {
+            b',' => {}
+            b']' => return Some(()),
+            _ => return None,
         }
     }
 }
 
-/// One element, up to the comma or bracket after it.
+/// Whether the next element is plain; then its row is there, and a comma or a bracket comes next.
 #[inline]
-fn element(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> Option<Item> {
-    let start = json.at;
-    if let Some(row) = object(json, latest_ms, limits, rows) {
-        let length = json.at - start;
-        json.space();
-        if matches!(json.peek(), b',' | b']') && length <= limits.event_bytes_max {
-            return Some(Item::Event(row));
-        }
+fn element(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> bool {
+    let (start, count) = (json.at, rows.items.len());
+    let plain = object(json, latest_ms, limits, rows).is_some() && json.at - start <= limits.event_bytes_max;
+    json.space();
+    if plain && matches!(json.peek(), b',' | b']') {
+        return true;
     }
-    json.at = start;
-    json.element().map(Item::Odd)
+    rows.items.truncate(count);
+    false
 }
 
 #[inline]
-fn object(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> Option<Row> {
+fn object(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> Option<()> {
     if limits.depth_max < 1 {
         return None;
     }
@@ -154,8 +162,8 @@ fn object(json: &mut Json, latest_ms: i64, limits: &Limits, rows: &mut Rows) -> 
     if missing || row.timestamp > latest_ms {
         return None;
     }
-    rows.fill(&mut row, &values, json.text);
-    Some(row)
+    rows.push(&mut row, &values, json.text);
+    Some(())
 }
 
 /// Takes the value of a key; gives `seen` with its bit.
@@ -215,7 +223,7 @@ fn field(json: &mut Json, key: &[u8], limits: &Limits, row: &mut Row, seen: u32)
             POSITION
         }
         _ => {
-            json.scalar()?;
+            json.ignore(key)?;
             return Some(seen);
         }
     };
@@ -224,7 +232,11 @@ fn field(json: &mut Json, key: &[u8], limits: &Limits, row: &mut Row, seen: u32)
 
 #[inline]
 fn once(seen: u32, bit: u32) -> Option<u32> {
-    if seen & bit == 0 { Some(seen | bit) } else { None }
+    if seen & bit == 0 {
+        Some(seen | bit)
+    } else {
+        None
+    }
 }
 
 #[inline]
@@ -248,7 +260,11 @@ fn timestamp(json: &mut Json) -> Option<i64> {
         Number::Real(value) if (0.0..=TIMESTAMP_MS_MAX as f64).contains(&value) => value as i64, // truncated
         _ => return None,
     };
-    if value <= TIMESTAMP_MS_MAX { Some(value) } else { None }
+    if value <= TIMESTAMP_MS_MAX {
+        Some(value)
+    } else {
+        None
+    }
 }
 
 /// 0..2^63-1, or none for null.
@@ -258,7 +274,11 @@ fn count(json: &mut Json) -> Option<Option<i64>> {
         return Some(None);
     }
     let value = json.whole()?;
-    if value < 0 { None } else { Some(Some(value)) }
+    if value < 0 {
+        None
+    } else {
+        Some(Some(value))
+    }
 }
 
 /// 0..1 in millionths, half to even, as Python rounds.

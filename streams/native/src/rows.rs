@@ -15,7 +15,8 @@ pub struct Limits {
     pub depth_max: u32,
 }
 
-/// An event whose texts are places in the record and whose `data` is a place in `Rows`.
+/// An event whose texts are places in the record and whose `data` is a place in `Rows`. Of kind 0 it is none, but an
+/// element that is not plain: `device` is the place of its bytes, or empty in a frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Row {
     pub timestamp: i64,
@@ -35,17 +36,10 @@ pub struct Row {
     pub data: (usize, usize),
 }
 
-#[derive(Debug, Clone, Copy)]
-pub enum Item {
-    Event(Row),
-    /// Not plain: the bytes of the element in a JSON array, nothing for the row of a frame.
-    Odd(Span),
-}
-
 /// Room for the rows of a record, used again and again.
 #[derive(Debug, Default)]
 pub struct Rows {
-    pub items: Vec<Item>,
+    pub items: Vec<Row>,
     pub names: Vec<Span>,
     pub harmonics: Writer,
     data: Writer,
@@ -58,9 +52,9 @@ impl Rows {
         self.data.0.clear();
     }
 
-    /// Gives a row its `data`.
+    /// Takes a row with its `data`.
     #[inline]
-    pub fn fill(&mut self, row: &mut Row, values: &Values, text: &str) {
+    pub fn push(&mut self, row: &mut Row, values: &Values, text: &str) {
         let start = self.data.0.len();
         data::write(row.kind, values, text, &self.harmonics, &mut self.data);
         row.data = (start, self.data.0.len());
@@ -68,6 +62,12 @@ impl Rows {
         if let (BREATH, Value::Real(phase)) = (row.kind, values[0]) {
             row.phase = phase;
         }
+        self.items.push(*row);
+    }
+
+    /// Takes an element that is not plain.
+    pub fn push_odd(&mut self, piece: Span) {
+        self.items.push(Row { device: piece, ..Row::default() });
     }
 }
 
@@ -93,10 +93,10 @@ impl<'r> Record<'r> {
     #[inline]
     pub fn event(&self, index: usize) -> Result<Event<'r>, &'r [u8]> {
         let text = self.text;
-        let row = match &self.rows.items[index] {
-            Item::Event(row) => row,
-            Item::Odd(span) => return Err(span.of(text).as_bytes()),
-        };
+        let row = &self.rows.items[index];
+        if row.kind == 0 {
+            return Err(row.device.of(text).as_bytes());
+        }
         let (device, room, target) = (row.device.of(text), row.room.given(text), row.target.given(text));
         Ok(Event {
             timestamp: row.timestamp,

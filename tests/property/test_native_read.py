@@ -1,0 +1,204 @@
+"""The compiled reader reads every plain record, equal to Python's to the bit, and never one that Python refuses."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schema.examples.documents import EXAMPLES
+from streams import frame as layout
+from streams.envelope import LIMITS, Limits
+from streams.events import DATA_CLASSES, MILLION, TIMESTAMP_MS_MAX, Event
+from streams.wire import encode_batch, encode_event, encode_frame, to_plain
+from tests.documents import events, mutated
+from tests.fuzz.fuzz_native import run
+from tests.native import Compared, Native, compare
+from tests.property.profile import law
+from tests.property.strategies import World, worlds
+
+batches = st.lists(events(), min_size=1, max_size=6)
+LATEST = TIMESTAMP_MS_MAX - LIMITS.skew_ms_max
+# Nothing of ours takes more digits; the odd value of a float between whole numbers is written with an exponent.
+numbers = st.one_of(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
+    st.from_regex(r"[-+]?[0-9]*\.?[0-9]*([eE][-+]?[0-9]*)?", fullmatch=True),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from(["1e400", "-1e400", "1e-400", "-0", "-0.0", "-0e3", "0e9999", "2.5e-324", "1e22", "1e23", "9e15"]),
+)
+moments = st.one_of(
+    st.from_regex(
+        r"(19[67][0-9]|[2-9][0-9]{3})-(0[0-9]|1[0-3])-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]"
+        r"(\.[0-9]{0,5}|\.[0-9]{62,66})?([Zz]|[+-][0-2][0-9]:[0-6][0-9])?",
+        fullmatch=True,
+    ),
+    st.datetimes().map(lambda one: one.isoformat() + "Z"),
+    st.builds(
+        lambda day, clock, zone: f"{day}T{clock}{zone}",
+        st.sampled_from(["1970-01-01", "9999-12-31", "9999-12-30", "2000-02-29", "1900-02-29", "2100-02-29"]),
+        st.sampled_from(["00:00:00", "23:59:59.999999"]),
+        st.sampled_from(["Z", "+00:00", "-00:00", "+00:01", "-23:59", "+23:59"]),
+    ),
+)
+
+
+@law
+@given(batches)
+def test_what_we_write_is_plain(native: Native, batch: list[Event]) -> None:
+    for value in (encode_batch(batch), encode_frame(batch)):
+        assert compare(native, value, LATEST) == Compared(len(batch), len(batch), 0)
+    for one in batch:
+        assert compare(native, encode_event(one), LATEST) == Compared(1, 1, 0)
+
+
+@law
+@given(worlds(honest=False))
+def test_worlds_are_plain(native: Native, world: World) -> None:
+    count = len(world.made)
+    for encode in (encode_batch, encode_frame) if count else ():
+        assert compare(native, encode(world.made), LATEST) == Compared(count, count, 0)
+
+
+def spelled(event: Event, rnd: Random) -> str:
+    """The same event as others might write it: order, space, null, whole numbers, keys that nobody knows."""
+    plain = to_plain(event)
+    absent = [name for name in ("user_id", "room_id", "seq", "epoch", "position", "data") if name not in plain]
+    plain |= {name: None for name in rnd.sample(absent, rnd.randint(0, len(absent)))}
+    if isinstance(plain.get("data"), dict):
+        names = DATA_CLASSES[event.type].__struct_fields__
+        plain["data"] |= {name: None for name in names if name not in plain["data"] and rnd.random() < 0.5}
+    plain |= dict(
+        rnd.sample([("mood", "ω"), ("n", 1.5), ("yes", True), ("no", False), ("none", None)], rnd.randint(0, 5))
+    )
+
+    def shuffled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: shuffled(value[name]) for name in rnd.sample(sorted(value), len(value))}
+        if isinstance(value, tuple | list):
+            return [shuffled(one) for one in value]
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53 and str(value) != "-0.0"
+        return int(value) if whole and rnd.random() < 0.5 else value
+
+    space = rnd.choice((None, 2, "\t"))
+    separators = rnd.choice(((",", ":"), (" , ", " : "), (",\r\n", ":\t")))
+    return json.dumps(shuffled(plain), indent=space, separators=separators, ensure_ascii=False)
+
+
+@law
+@given(events(), st.integers(0, 2**32 - 1))
+def test_other_spellings_are_plain(native: Native, event: Event, seed: int) -> None:
+    rnd = Random(seed)
+    texts = [spelled(event, rnd) for _ in range(rnd.randint(1, 4))]
+    for text in texts:
+        assert compare(native, rnd.choice(("", " \n")).encode() + text.encode() + b"\n", LATEST) == Compared(1, 1, 0)
+    array = rnd.choice(("[%s]", " [ %s\n] ")) % rnd.choice((",", " ,\n ")).join(texts)
+    assert compare(native, array.encode(), LATEST) == Compared(len(texts), len(texts), 0)
+
+
+@law
+@given(mutated(), st.booleans())
+def test_documents_that_are_nearly_events(native: Native, document: Any, escaped: bool) -> None:
+    text = json.dumps(document, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    compare(native, text, LATEST)
+    compare(native, b"[" + text + b",1, " + text + b"]", LATEST)
+
+
+@law
+@given(numbers, st.sampled_from(["x", "phase", "rate", "intensity", "timestamp", "seq", "epoch", "v", "extra"]))
+def test_numbers(native: Native, number: str, name: str) -> None:
+    fields = {"id": '"0197746f-0000-7000-9000-000000000001"', "type": '"BREATH"', "device_id": '"ana"',
+              "timestamp": "1", "intensity": "0.5", "v": "1"}  # fmt: skip
+    data = {"phase": "1"}
+    place = {"x": "1", "y": "2"}
+    (data if name in ("phase", "rate") else place if name == "x" else fields)[name] = number
+    fields |= {"data": object_of(data), "position": object_of(place)}
+    compare(native, object_of(fields).encode(), LATEST)
+
+
+def object_of(fields: dict[str, str]) -> str:
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
+
+
+@law
+@given(st.integers(0, MILLION), st.sampled_from([0.0, 0.5, -0.5, 0.49999999999, 0.50000000001]))
+def test_millionths_are_rounded_half_to_even(native: Native, whole: int, more: float) -> None:
+    plain = EXAMPLES["BLOOM", 1][0] | {"intensity": min(max((whole + more) / MILLION, 0.0), 1.0)}
+    assert compare(native, json.dumps(plain).encode(), LATEST) == Compared(1, 1, 0)
+
+
+@law
+@given(moments)
+def test_moments(native: Native, text: str) -> None:
+    found = compare(native, json.dumps(EXAMPLES["BLOOM", 1][0] | {"timestamp": text}).encode(), LATEST)
+    edge = text.startswith(("1970-01-01", "9999-12-31")) and not text.endswith(("Z", "z"))
+    assert found.events == found.python_events or edge  # an offset on the first and on the last day is for Python
+
+
+odd = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e9, 1e9 + 1, -1e9 - 1, 1e6, 1e6 + 1, -0.0, 5e-324])
+whole = st.sampled_from([-1, 0, 1, 2**63 - 1, -(2**63), TIMESTAMP_MS_MAX, TIMESTAMP_MS_MAX + 1])
+blobs = st.sampled_from([
+    b"", b"{}", b" { } ", b"null", b"[1]", b'{"rate":1}', b'{"rate":null}', b'{"phase":5}', b'{"kind":null}', b"{",
+    b'{"kind":"care"}', b'{"intensity":1}', b'{"target_device":"x","kind":"y"}', b'{"pressure":1,"pressure":2}',
+    b'{"extra":"\xff"}', '{"extra":"é"}'.encode(), b'{"extra":[[[[]]]]}', b'{"harmonics":[]}', b'{"turns":1}x',
+])  # fmt: skip
+
+
+@law
+@given(batches, st.data())
+def test_frames_with_odd_columns(native: Native, batch: list[Event], data: st.DataObject) -> None:
+    frame = layout.unpack(encode_frame(batch))
+    name, kind = data.draw(st.sampled_from([one for one in layout.COLUMNS if one[0] not in ("id", "data_end")]))
+    column = frame.columns[name].copy()
+    at = data.draw(st.integers(0, len(batch) - 1))
+    value = data.draw(odd if kind == "<f8" else whole if kind == "<i8" else st.integers(0, 20) | st.just(MILLION + 1))
+    column[at] = np.uint8(value % 256) if kind == "u1" else value
+    stored = list(frame.blobs)
+    stored[data.draw(st.integers(0, len(batch) - 1))] = data.draw(blobs)
+    names = [one if data.draw(st.integers(0, 9)) else data.draw(st.binary(max_size=66)) for one in frame.names]
+    compare(native, layout.pack(layout.Frame(len(batch), frame.columns | {name: column}, names, stored)), LATEST)
+
+
+@law
+@given(batches, st.integers(0, 6), st.integers(60, 400), st.integers(-(2**43), 2**43))
+def test_limits(native: Native, batch: list[Event], depth: int, size: int, late: int) -> None:
+    limits = Limits(skew_ms_max=0, event_bytes_max=size, depth_max=depth)
+    received = max(batch[0].timestamp + late // 2**20, 0)
+    values = [encode_batch(batch), encode_frame(batch), encode_event(batch[0])]
+    for value in values:
+        found = compare(native, value, received, limits)
+        assert found.events == found.python_events  # all of it is plain: only the limits refuse
+
+
+def test_mutated_bytes(native: Native) -> None:
+    found = run(native, 20_000, 1)
+    assert found.events > 0.7 * found.python_events > 500
+    assert found.refused > 5_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b" ", b"[", b"[]", b"[ ]", b"[,]", b"[1,]", b"[{},{}", b"[{]}", b"{}", b"\xf1", b"\xf1FLD", b"[" * 99],
+)
+def test_small_nonsense(native: Native, value: bytes) -> None:
+    assert compare(native, value, LATEST).events == 0
+
+
+def test_an_odd_element_costs_only_itself(native: Native) -> None:
+    good = json.dumps(EXAMPLES["BLOOM", 1][0])
+    for odd_one in ("1", '{"a":{"b":"]\\""}}', "", '"}"', "{", "[[}", good[:-1], good + good):
+        found = compare(native, f"[{good}, {odd_one} ,{good}]".encode(), LATEST)
+        assert found.events == (2 if found.python_events == 2 else 0), odd_one
+    assert compare(native, f"[{good}, 1,{good}]".encode(), LATEST) == Compared(2, 2, 1)
+
+
+@pytest.mark.parametrize("elements", [10_000, 10_001])
+def test_no_more_events_than_a_record_may_have(native: Native, elements: int) -> None:
+    good = json.dumps(EXAMPLES["ENTER", 1][0])
+    value = f"[{','.join([good] * elements)}]".encode()
+    assert compare(native, value, LATEST).events == (elements if elements == 10_000 else 0)
