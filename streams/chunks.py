@@ -81,10 +81,9 @@ def chunks(fetched: bytes, topic: str, partition: int, start: int) -> Iterator[C
         if base + delta >= start:
             control = attributes & _CONTROL
             plain = b"" if control else _plain(view[at + _HEADER.size : end].tobytes(), attributes & _CODEC_MASK)
-            yield Chunk(
-                topic, partition, max(start, base), base, base + delta, first_ms, max_ms if attributes & _APPEND_TIME else -1,
-                0 if control else count, plain,
-            )  # fmt: skip
+            appended_ms = max_ms if attributes & _APPEND_TIME else -1
+            size = 0 if control else count
+            yield Chunk(topic, partition, max(start, base), base, base + delta, first_ms, appended_ms, size, plain)
         at = end
 
 

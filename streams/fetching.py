@@ -72,7 +72,7 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
 
 def _unpacked(found: Any, fetched: bytes) -> Iterator[Chunk]:
     """What aiokafka's own generator does, a chunk at a time; ``next_fetch_offset`` is where the next fetch begins."""
-    for chunk in chunks(fetched, *found._tp, found.next_fetch_offset):
+    for chunk in chunks(fetched, found._tp.topic, found._tp.partition, found.next_fetch_offset):
         found.next_fetch_offset = chunk.last_offset + 1
         if chunk.size:
             yield chunk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +11,7 @@ import msgspec
 from streams.envelope import LIMITS, Limits
 from streams.events import Event
 from streams.validate import Rejection, read_record
-from tests.tidy.source import ROOT
 
-SOURCES = ROOT / "streams" / "native" / "src"
 FLAGS = ("--edition", "2021", "-O", "-C", "overflow-checks=on", "-D", "warnings")
 _DONE, _REFUSED = 0, 1
 
@@ -44,16 +41,6 @@ class Compared(NamedTuple):
     events: int
     python_events: int
     refused: int
-
-
-def build(folder: Path) -> Path:
-    """The library, compiled into a folder; raises when that cannot be done."""
-    target = folder / "libfield.so"
-    command = ["rustc", *FLAGS, "--crate-type", "cdylib", str(SOURCES / "lib.rs"), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"rustc failed:\n{done.stderr}")
-    return target
 
 
 class Native:

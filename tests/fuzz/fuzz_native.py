@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import struct
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
+from deploy.local import native as building
 from schema.examples import records
 from streams.envelope import LIMITS, Limits
 from streams.frame import HEADER, MAGIC
-from tests.native import Compared, Native, build, compare
+from tests.native import Compared, Native, compare
 
 WORDS = (
     *(Path(__file__).parent / "words.txt").read_bytes().split(),
@@ -96,5 +95,5 @@ def run(native: Native, runs: int, seed: int) -> Compared:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        print(run(Native(build(Path(folder))), int(sys.argv[1]), int(sys.argv[2])))
+    building.build(print)
+    print(run(Native(building.LIBRARY), int(sys.argv[1]), int(sys.argv[2])))

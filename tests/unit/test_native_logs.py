@@ -26,28 +26,28 @@ CONTACTS = 20_000
 
 
 @pytest.mark.parametrize("good", records.good(), ids=lambda one: one.name)
-def test_good_examples(native: Native, good: records.Good) -> None:
-    found = compare(native, good.value, records.RECEIVED_MS)
+def test_good_examples(reader: Native, good: records.Good) -> None:
+    found = compare(reader, good.value, records.RECEIVED_MS)
     odd = found.python_events if good.name in FOR_PYTHON else 1 if good.name == "batch.json" else 0
     assert (found.python_events - found.events, found.refused) == (odd, 0)
 
 
 @pytest.mark.parametrize("bad", records.bad(), ids=lambda one: one.name)
-def test_bad_examples(native: Native, bad: records.Bad) -> None:
-    assert compare(native, bad.value, records.RECEIVED_MS, content_type=bad.content_type).refused >= 1
+def test_bad_examples(reader: Native, bad: records.Bad) -> None:
+    assert compare(reader, bad.value, records.RECEIVED_MS, content_type=bad.content_type).refused >= 1
 
 
-def test_the_golden_log(native: Native) -> None:
-    found = [compare(native, record.value, record.received) for record in read_log()]
+def test_the_golden_log(reader: Native) -> None:
+    found = [compare(reader, record.value, record.received) for record in read_log()]
     assert sum(one.events for one in found) > 0.9 * sum(one.python_events for one in found) > 0
 
 
 @pytest.mark.parametrize("name", sorted(VECTORS))
-def test_the_published_logs(native: Native, name: str) -> None:
+def test_the_published_logs(reader: Native, name: str) -> None:
     lines = [(line, dict(line.headers)) for line in read_vector(name)]
     found = [
         compare(
-            native,
+            reader,
             line.value,
             received_at(headers.get("received"), line.timestamp),
             LIMITS,
@@ -60,21 +60,21 @@ def test_the_published_logs(native: Native, name: str) -> None:
     assert share > (0.3 if name == "wires" else 0.9)  # that one is about odd spellings
 
 
-def check_all(native: Native, made: list[Event]) -> None:
+def check_all(reader: Native, made: list[Event]) -> None:
     """In pieces, in every form; all of it plain."""
     for at in range(0, len(made), PIECES):
         some = made[at : at + PIECES]
         for value in (encode_batch(some), encode_frame(some)):
-            assert compare(native, value, made[-1].timestamp) == Compared(len(some), len(some), 0)
+            assert compare(reader, value, made[-1].timestamp) == Compared(len(some), len(some), 0)
         for one in some[::10]:
-            assert compare(native, encode_event(one), made[-1].timestamp) == Compared(1, 1, 0)
+            assert compare(reader, encode_event(one), made[-1].timestamp) == Compared(1, 1, 0)
 
 
-def test_the_events_of_the_benchmarks(native: Native) -> None:
+def test_the_events_of_the_benchmarks(reader: Native) -> None:
     made = list(benchmark.events(5_000, devices=500, rooms=20, rate=1_000, seed=1))
     assert len({one.type for one in made}) == 5 < len(TYPES)
-    check_all(native, made)
+    check_all(reader, made)
 
 
-def test_a_conference(native: Native, contacts_file: Path) -> None:
-    check_all(native, list(islice(contacts(read_rows(contacts_file)), CONTACTS)))
+def test_a_conference(reader: Native, contacts_file: Path) -> None:
+    check_all(reader, list(islice(contacts(read_rows(contacts_file)), CONTACTS)))

@@ -24,34 +24,34 @@ LOG_APPEND_TIME = 8
 
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
-def test_hashes(native: Native, raw: bytes) -> None:
-    assert native.hashes(raw) == [zlib.crc32(raw), calc_crc32c(raw), murmur2(raw)]
+def test_hashes(reader: Native, raw: bytes) -> None:
+    assert reader.hashes(raw) == [zlib.crc32(raw), calc_crc32c(raw), murmur2(raw)]
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 4, 15, 16, 17, 47, 48, 49, 5_000])
-def test_hashes_at_the_edges_of_their_chunks(native: Native, length: int) -> None:
+def test_hashes_at_the_edges_of_their_chunks(reader: Native, length: int) -> None:
     for raw in (bytes(length), b"\xff" * length, bytes(at * 37 % 256 for at in range(length))):
-        assert native.hashes(raw) == [zlib.crc32(raw), calc_crc32c(raw), murmur2(raw)]
+        assert reader.hashes(raw) == [zlib.crc32(raw), calc_crc32c(raw), murmur2(raw)]
 
 
 @given(events())
 @settings(max_examples=500, deadline=None)
-def test_an_event_of_python_reads_and_writes_alike(native: Native, event: Event) -> None:
+def test_an_event_of_python_reads_and_writes_alike(reader: Native, event: Event) -> None:
     raw = msgspec.msgpack.encode(event)
-    assert native.event(raw) == (raw, event.data.phase if event.type == "BREATH" else 0.0)
+    assert reader.event(raw) == (raw, event.data.phase if event.type == "BREATH" else 0.0)
 
 
 @given(events(), st.data())
 @settings(max_examples=500, deadline=None)
-def test_a_changed_event_is_refused_or_read(native: Native, event: Event, data: st.DataObject) -> None:
+def test_a_changed_event_is_refused_or_read(reader: Native, event: Event, data: st.DataObject) -> None:
     raw = bytearray(msgspec.msgpack.encode(event))
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
     try:
-        again, _ = native.event(bytes(raw))
+        again, _ = reader.event(bytes(raw))
     except Refused:
         return
-    assert native.event(again)[0] == again
+    assert reader.event(again)[0] == again
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,21 @@ def test_a_changed_event_is_refused_or_read(native: Native, event: Event, data: 
     [(0, 2**63), (0, "1"), (1, "0197746F-0000-7000-9000-000000000001"), (1, "0197746f"), (2, "DREAM"), (3, None),
      (5, -1), (5, 2**32), (6, 1.5), (7, None), (8, "1"), (14, {}), (14, {"phase": None}), (14, [1])],
 )  # fmt: skip
-def test_values_that_no_event_has_are_refused(native: Native, at: int, value: Any) -> None:
+def test_values_that_no_event_has_are_refused(reader: Native, at: int, value: Any) -> None:
     values: list[Any] = [5, "0197746f-0000-7000-9000-000000000001", "BREATH", "ana", "ana", 1, None, 0, *[None] * 6]
     values.append({"rate": [1, {"a": b"x"}], "phase": 0.5})
-    assert native.event(msgspec.msgpack.encode(values))[1] == 0.5
+    assert reader.event(msgspec.msgpack.encode(values))[1] == 0.5
     values[at] = value
     for raw in (msgspec.msgpack.encode(values), msgspec.msgpack.encode(values[:-1]), b""):
         with pytest.raises(Refused):
-            native.event(raw)
+            reader.event(raw)
 
 
-def test_nesting_and_lengths_are_not_believed(native: Native) -> None:
+def test_nesting_and_lengths_are_not_believed(reader: Native) -> None:
     event = msgspec.msgpack.encode(Event(5, "0197746f-0000-7000-9000-000000000001", "OPT_IN", "ana", "ana"))[:-1]
     for data in (b"\x91" * 100_000, b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdb"):
         with pytest.raises(Refused):
-            native.event(event + data)
+            reader.event(event + data)
 
 
 optional_bytes = st.none() | st.binary(max_size=300)
@@ -116,24 +116,24 @@ def as_aiokafka_reads(raw: bytes) -> list[Any]:
 
 @given(records, st.integers(0, 2**62), st.sampled_from([0, LOG_APPEND_TIME]))
 @settings(max_examples=300, deadline=None)
-def test_batches_read_as_aiokafka_reads_them(native: Native, some: list[Any], offset: int, attributes: int) -> None:
+def test_batches_read_as_aiokafka_reads_them(reader: Native, some: list[Any], offset: int, attributes: int) -> None:
     raw = sealed(built(some), offset, attributes)
-    assert native.batch(raw, len(some)) == as_aiokafka_reads(raw)
+    assert reader.batch(raw, len(some)) == as_aiokafka_reads(raw)
 
 
 @given(records, st.data())
 @settings(max_examples=500, deadline=None)
-def test_a_damaged_batch_is_refused_or_read_alike(native: Native, some: list[Any], data: st.DataObject) -> None:
+def test_a_damaged_batch_is_refused_or_read_alike(reader: Native, some: list[Any], data: st.DataObject) -> None:
     raw = built(some)
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
     with pytest.raises(Refused):
-        native.batch(bytes(raw[:-1]), len(some))  # its checksum or its length
+        reader.batch(bytes(raw[:-1]), len(some))  # its checksum or its length
     if len(raw) < HEADER_BYTES:
         return
     value = sealed(raw)
     try:
-        found = native.batch(value, int.from_bytes(value[RECORDS_AT : RECORDS_AT + 4], "big"))
+        found = reader.batch(value, int.from_bytes(value[RECORDS_AT : RECORDS_AT + 4], "big"))
     except Refused:
         return
     try:
@@ -143,15 +143,15 @@ def test_a_damaged_batch_is_refused_or_read_alike(native: Native, some: list[Any
     assert found == wanted
 
 
-def test_what_is_no_plain_batch_is_refused(native: Native) -> None:
+def test_what_is_no_plain_batch_is_refused(reader: Native) -> None:
     good = built([(1, b"k", b"v", [])])
-    assert native.batch(sealed(bytearray(good)), 1) == [[0, 1, b"k", b"v", []]]
+    assert reader.batch(sealed(bytearray(good)), 1) == [[0, 1, b"k", b"v", []]]
     changes = {22: 1, 22 + 256: 32, 16: 1, 57: 0x80, 60: 2, HEADER_BYTES: 0x7F}
     for at, value in changes.items():
         raw = bytearray(good)
         raw[at % 256] = value
         with pytest.raises(Refused):
-            native.batch(sealed(raw), 1)
+            reader.batch(sealed(raw), 1)
     for raw in (b"", bytes(good[:60]), bytes(good) + b"\0"):
         with pytest.raises(Refused):
-            native.batch(raw, 1)
+            reader.batch(raw, 1)

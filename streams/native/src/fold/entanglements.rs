@@ -151,11 +151,7 @@ impl Bonds {
             kind.push(':');
             kind.push_str(data_str(entry.data(text), "phrase").expect("a phrase was checked"));
         }
-        if self.gestures.get(&kind, rules.seed).is_none() {
-            self.gestures.add(kind.as_str().into(), Vec::new(), rules.seed);
-        }
-        let known = self.gestures.get_mut(&kind, rules.seed).expect("it was just added");
-        let mut made = std::mem::take(known.1);
+        let mut made = std::mem::take(self.gestures.entry(&kind, Vec::new, rules.seed));
         if made.first().map_or(false, |first| first.second < second - 1) {
             made.retain(|gesture| gesture.second >= second - 1);
         }
@@ -175,9 +171,7 @@ impl Bonds {
             }
         }
         made.push(own);
-        if let Some((_, place)) = self.gestures.get_mut(&kind, rules.seed) {
-            *place = made;
-        }
+        *self.gestures.entry(&kind, Vec::new, rules.seed) = made;
         self.kind = kind;
     }
 

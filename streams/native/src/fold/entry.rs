@@ -100,11 +100,14 @@ impl Entry {
         &text[from + self.user as usize + self.target as usize..from + self.size as usize]
     }
 
-    /// The same entry with its texts at the end of `to`.
-    pub fn moved(&self, text: &[u8], to: &mut Vec<u8>) -> Entry {
-        let start = to.len();
-        to.extend_from_slice(&text[self.start as usize..(self.start + self.size) as usize]);
-        Entry { start: start as u32, ..*self }
+    /// Where its texts begin.
+    pub fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    /// So many bytes before its texts are gone.
+    pub fn move_down(&mut self, count: usize) {
+        self.start -= count as u32;
     }
 
     /// As `streams.events.Event` is written.

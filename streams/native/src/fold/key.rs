@@ -11,7 +11,7 @@ use super::entry::{order, Entry};
 use super::names::{Names, Seeded};
 use super::opts::Toggles;
 use super::ordered::Dense;
-use super::particles::{Memory, Place};
+use super::particles::{Memory, Parts};
 use super::rules::Rules;
 use super::state::{is_left_out, State};
 use crate::event::{Event, BLOOM, FIELD, SACRED_PHRASE};
@@ -50,6 +50,8 @@ pub struct Key {
     pub is_social: bool,
     /// changed since the last record
     pub is_dirty: bool,
+    /// number of the device that the key is called after, once that is known
+    own: Option<u32>,
     ids: Option<Ids>,
     threshold: usize,
 }
@@ -67,6 +69,7 @@ impl Key {
             base: State::default(),
             is_social: false,
             is_dirty: false,
+            own: None,
             ids: None,
             threshold: 64,
         }
@@ -76,7 +79,7 @@ impl Key {
     pub fn accept(&mut self, event: &Event, rules: &Rules) -> Verdict {
         let timestamp = event.timestamp;
         let floor = self.watermark - rules.lateness_ms;
-        let mut device = self.names.find(event.device, rules.seed);
+        let mut device = self.find(event, rules);
         if let Some(seq) = event.seq {
             let window = device.and_then(|number| self.windows.get(number));
             let verdict = judge(window, event.epoch, seq, rules.sequence_window);
@@ -127,7 +130,7 @@ impl Key {
             if let Some(memory) = memories.of(entry.kind) {
                 if !is_left_out(register, entry, &self.text, &self.names) {
                     let device = self.names.text(entry.device);
-                    memory.add(Place::of(entry, device, &self.name, &self.text));
+                    memory.add(&Parts::of(entry, device, &self.name, &self.text));
                 }
             }
         }
@@ -149,7 +152,23 @@ impl Key {
     }
 
     pub fn prune(&mut self, rules: &Rules) {
+        if self.tail.capacity() > 4 * self.tail.len() + 8 {
+            self.tail.shrink_to_fit(); // who is quiet from now on keeps what he needs
+            self.text.shrink_to_fit();
+        }
         self.base.prune(self.settled, self.watermark, &self.names, rules);
+    }
+
+    /// The device's number. Most keys are called after their only device: one comparison of two near texts.
+    #[inline]
+    fn find(&mut self, event: &Event, rules: &Rules) -> Option<u32> {
+        if event.device != event.key {
+            return self.names.find(event.device, rules.seed);
+        }
+        if self.own.is_none() {
+            self.own = self.names.find(event.device, rules.seed);
+        }
+        self.own
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -172,12 +191,10 @@ impl Key {
                 }
             }
         }
-        if end > 0 {
-            let mut text = Vec::new();
-            let kept = self.tail[end..].iter().map(|entry| entry.moved(&self.text, &mut text));
-            self.tail = kept.collect();
-            self.text = text;
-        }
+        self.tail.drain(..end);
+        let used = self.tail.iter().map(Entry::start).min().unwrap_or(self.text.len());
+        self.text.drain(..used);
+        self.tail.iter_mut().for_each(|entry| entry.move_down(used));
         self.threshold = 2 * self.tail.len() + 64;
     }
 

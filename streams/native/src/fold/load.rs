@@ -5,11 +5,11 @@ use std::rc::Rc;
 use super::duplicates::Window;
 use super::entanglements::{member, Bond, Gesture};
 use super::entry::Entry;
-use super::key::{Key, Memories};
+use super::key::Key;
 use super::opts::{Toggle, Toggles};
 use super::ordered::Dense;
-use super::particles::{Memory, Parts, Place};
-use super::resonance::{Counts, Row};
+use super::particles::Parts;
+use super::resonance::{Counts, Row, Slot};
 use super::rooms::{Room, Session};
 use super::rules::Rules;
 use super::shard::Shard;
@@ -27,15 +27,14 @@ pub fn read_shard(bytes: &[u8], shards: usize, rules: &Rules) -> Result<Shard, B
     }
     let position = from.int()?;
     let toggles = list(from, read_toggle)?;
-    let particles = list(from, read_place)?;
-    let quantum_fields = list(from, read_place)?;
     let mut shard = Shard::new(rules);
     shard.position = position;
     shard.toggles = Toggles::new(toggles, rules.seed);
-    shard.memories = Memories {
-        particles: Memory::new(rules.particles, particles),
-        quantum_fields: Memory::new(rules.quantum_fields, quantum_fields),
-    };
+    for memory in [&mut shard.memories.particles, &mut shard.memories.quantum_fields] {
+        for _ in 0..from.array()? {
+            memory.put(&read_place(from)?);
+        }
+    }
     for _ in 0..from.map()? {
         let mut key = Key::new(from.str()?);
         read_key(from, &mut key, rules)?;
@@ -113,6 +112,9 @@ fn read_row(from: &mut Reader) -> Result<Row, Bad> {
     for _ in 0..from.map()? {
         let slot = from.int()?;
         exactly(from.array()?, 2)?;
+        if slots.last().map_or(false, |last: &Slot| last.0 >= slot) {
+            return Err(Bad("slots out of order"));
+        }
         slots.push((slot, from.int()?, from.int()?));
     }
     let last_seen = from.int()?;
@@ -169,9 +171,9 @@ fn read_toggle(from: &mut Reader) -> Result<Toggle, Bad> {
     Ok(Toggle { timestamp: from.int()?, id: read_id(from)?, device: from.str()?.into(), out: from.bool()? })
 }
 
-fn read_place(from: &mut Reader) -> Result<Place, Bad> {
+fn read_place<'a>(from: &mut Reader<'a>) -> Result<Parts<'a>, Bad> {
     exactly(from.array()?, 10)?;
-    Ok(Place::new(&Parts {
+    Ok(Parts {
         timestamp: from.int()?,
         id: read_id(from)?,
         device: from.str()?,
@@ -180,7 +182,7 @@ fn read_place(from: &mut Reader) -> Result<Place, Bad> {
         intensity: small(from.int()?)?,
         spot: [from.opt_float()?, from.opt_float()?, from.opt_float()?],
         data: from.raw()?,
-    }))
+    })
 }
 
 fn read_id(from: &mut Reader) -> Result<[u8; 16], Bad> {

@@ -6,11 +6,14 @@ use std::rc::Rc;
 use super::names::{hash, Index};
 
 const NOWHERE: u32 = u32::MAX;
+/// Up to here a look at each item is quicker than a table.
+const LINEAR: usize = 4;
 
 /// A map of small numbers, those of some `Names`.
 #[derive(Clone)]
 pub struct Dense<T> {
     items: Vec<Option<(u32, T)>>,
+    /// where a number's item is; empty while there are few
     places: Vec<u32>,
     dead: usize,
 }
@@ -28,28 +31,48 @@ impl<T> Dense<T> {
 
     #[inline]
     pub fn get(&self, number: u32) -> Option<&T> {
-        let at = *self.places.get(number as usize)?;
-        self.items.get(at as usize)?.as_ref().map(|item| &item.1)
+        let at = self.place(number)?;
+        self.items[at].as_ref().map(|item| &item.1)
     }
 
     #[inline]
     pub fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        let at = *self.places.get(number as usize)?;
-        self.items.get_mut(at as usize)?.as_mut().map(|item| &mut item.1)
+        let at = self.place(number)?;
+        self.items[at].as_mut().map(|item| &mut item.1)
     }
 
     /// Set a value; a new key goes to the end.
     pub fn set(&mut self, number: u32, value: T) {
-        match self.get_mut(number) {
-            Some(known) => *known = value,
-            None => {
-                let place = number as usize;
-                if self.places.len() <= place {
-                    self.places.resize(place + 1, NOWHERE);
+        if let Some(known) = self.get_mut(number) {
+            *known = value;
+            return;
+        }
+        self.items.push(Some((number, value)));
+        let count = self.items.len();
+        if count > LINEAR {
+            let from = if self.places.is_empty() { 0 } else { count - 1 };
+            for (at, item) in self.items.iter().enumerate().skip(from) {
+                if let Some((number, _)) = item {
+                    let place = *number as usize;
+                    if self.places.len() <= place {
+                        self.places.resize(place + 1, NOWHERE);
+                    }
+                    self.places[place] = at as u32;
                 }
-                self.places[place] = self.items.len() as u32;
-                self.items.push(Some((number, value)));
             }
+        }
+    }
+
+    #[inline]
+    fn place(&self, number: u32) -> Option<usize> {
+        if self.places.is_empty() {
+            return self.items.iter().position(|item| item.as_ref().map_or(false, |item| item.0 == number));
+        }
+        let at = *self.places.get(number as usize)? as usize;
+        if at < self.items.len() {
+            Some(at)
+        } else {
+            None
         }
     }
 
@@ -63,9 +86,11 @@ impl<T> Dense<T> {
     }
 
     pub fn remove(&mut self, number: u32) -> Option<T> {
-        let place = self.places.get_mut(number as usize)?;
-        let at = std::mem::replace(place, NOWHERE);
-        let (_, value) = self.items.get_mut(at as usize)?.take()?;
+        let at = self.place(number)?;
+        let (_, value) = self.items[at].take()?;
+        if let Some(place) = self.places.get_mut(number as usize) {
+            *place = NOWHERE;
+        }
         self.dead += 1;
         if self.dead > 16 && self.dead * 2 > self.items.len() {
             let items = std::mem::take(&mut self.items);
@@ -78,7 +103,7 @@ impl<T> Dense<T> {
     pub fn fill(&mut self, items: impl Iterator<Item = (u32, T)>) {
         self.items.clear();
         self.dead = 0;
-        self.places.iter_mut().for_each(|place| *place = NOWHERE);
+        self.places.clear();
         for (number, value) in items {
             self.set(number, value);
         }
@@ -111,6 +136,14 @@ impl<T> Default for Texts<T> {
 impl<T> Texts<T> {
     pub fn len(&self) -> usize {
         self.items.len() - self.dead
+    }
+
+    /// The value of a name, made if it is not there.
+    pub fn entry(&mut self, name: &str, make: impl FnOnce() -> T, seed: u64) -> &mut T {
+        match self.place(name, seed) {
+            Some(at) => self.items[at].as_mut().map(|(_, value)| value).expect("a name that is found is there"),
+            None => self.add(name.into(), make(), seed),
+        }
     }
 
     /// The name as it is kept, and its value.

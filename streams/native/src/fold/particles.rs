@@ -13,21 +13,22 @@ const SPARE: usize = 1024;
 const NO_DATA: [u8; 1] = [0x80];
 
 /// One place. An empty one has no key; its device stays, unseen: it decides the order of equal ids.
-#[derive(Clone)]
-pub struct Place {
-    pub timestamp: i64,
-    pub id: [u8; 16],
-    kind: u8,
-    intensity: u32,
+#[derive(Clone, Copy)]
+struct Place {
+    timestamp: i64,
+    id: [u8; 16],
     spot: [Option<f64>; 3],
-    /// device, key, data
-    text: Box<[u8]>,
+    /// device, key and data in the memory's text
+    start: usize,
+    size: u32,
+    intensity: u32,
     device: u16,
     key: u16,
+    kind: u8,
 }
 
 /// Where a place stands in the order of all.
-pub type Rank<'a> = (i64, &'a [u8; 16], &'a [u8]);
+type Rank<'a> = (i64, &'a [u8; 16], &'a [u8]);
 
 /// What a place is made of.
 pub struct Parts<'a> {
@@ -41,27 +42,10 @@ pub struct Parts<'a> {
     pub data: &'a [u8],
 }
 
-impl Place {
-    pub fn new(parts: &Parts) -> Place {
-        let mut text = Vec::with_capacity(parts.device.len() + parts.key.len() + parts.data.len());
-        text.extend_from_slice(parts.device.as_bytes());
-        text.extend_from_slice(parts.key.as_bytes());
-        text.extend_from_slice(parts.data);
-        Place {
-            timestamp: parts.timestamp,
-            id: parts.id,
-            kind: parts.kind,
-            intensity: parts.intensity,
-            spot: parts.spot,
-            text: text.into_boxed_slice(),
-            device: u16::try_from(parts.device.len()).expect("a device id of at most 64 bytes"),
-            key: u16::try_from(parts.key.len()).expect("a key of at most 64 bytes"),
-        }
-    }
-
+impl<'a> Parts<'a> {
     /// The place that an event takes.
-    pub fn of(entry: &Entry, device: &str, key: &str, text: &[u8]) -> Place {
-        Place::new(&Parts {
+    pub fn of(entry: &Entry, device: &'a str, key: &'a str, text: &'a [u8]) -> Parts<'a> {
+        Parts {
             timestamp: entry.timestamp,
             id: entry.id,
             device,
@@ -70,74 +54,82 @@ impl Place {
             intensity: entry.intensity,
             spot: [entry.x(), entry.y(), entry.z()],
             data: entry.data(text),
-        })
+        }
+    }
+}
+
+impl Place {
+    fn device<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.start..][..self.device as usize]
     }
 
-    pub fn rank(&self) -> Rank<'_> {
-        (self.timestamp, &self.id, &self.text[..self.device as usize])
+    fn key<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.start + self.device as usize..][..self.key as usize]
     }
 
-    pub fn device(&self) -> &str {
-        as_text(&self.text[..self.device as usize])
+    fn data<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.start..self.start + self.size as usize][self.device as usize + self.key as usize..]
     }
 
-    /// "" of an empty one.
-    pub fn key(&self) -> &str {
-        as_text(&self.text[self.device as usize..][..self.key as usize])
+    fn rank<'a>(&'a self, text: &'a [u8]) -> Rank<'a> {
+        (self.timestamp, &self.id, self.device(text))
     }
 
-    pub fn write(&self, to: &mut Writer) {
-        to.array(10);
-        to.int(self.timestamp);
-        to.raw(b"\xd9\x24");
-        to.raw(&id_text(&self.id));
-        to.str(self.device());
-        to.str(self.key());
-        to.str(KINDS[self.kind as usize]);
-        to.int(self.intensity as i64);
-        self.spot.iter().for_each(|part| to.opt_float(*part));
-        to.raw(&self.text[self.device as usize + self.key as usize..]);
-    }
-
-    /// The place with nobody and nothing in it.
-    fn vacant(&self) -> Place {
-        Place::new(&Parts {
-            timestamp: self.timestamp,
-            id: self.id,
-            device: self.device(),
-            key: "",
-            kind: 0,
-            intensity: 0,
-            spot: [None; 3],
-            data: &NO_DATA,
-        })
+    /// Nobody and nothing is in it any more.
+    fn empty(&mut self, text: &mut Vec<u8>) {
+        let start = text.len();
+        text.extend_from_within(self.start..self.start + self.device as usize);
+        text.extend_from_slice(&NO_DATA);
+        let size = (text.len() - start) as u32;
+        *self = Place { start, size, kind: 0, intensity: 0, spot: [None; 3], key: 0, ..*self };
     }
 }
 
 /// The places of one shard whose events are final.
 pub struct Memory {
     capacity: usize,
-    pub places: Vec<Place>,
+    places: Vec<Place>,
+    /// the texts of all places, and of some that were
+    text: Vec<u8>,
 }
 
 impl Memory {
-    pub fn new(capacity: usize, places: Vec<Place>) -> Memory {
-        Memory { capacity, places }
+    pub fn new(capacity: usize) -> Memory {
+        Memory { capacity, places: Vec::new(), text: Vec::new() }
     }
 
     /// Take a place; `settle` drops what is too much, and long before the memory is full of it, so does this.
-    pub fn add(&mut self, place: Place) {
-        self.places.push(place);
+    pub fn add(&mut self, parts: &Parts) {
+        self.put(parts);
         if self.places.len() > 2 * self.capacity + SPARE {
             self.newest();
         }
     }
 
+    /// Take a place of a record.
+    pub fn put(&mut self, parts: &Parts) {
+        let start = self.text.len();
+        for part in [parts.device.as_bytes(), parts.key.as_bytes(), parts.data] {
+            self.text.extend_from_slice(part);
+        }
+        self.places.push(Place {
+            timestamp: parts.timestamp,
+            id: parts.id,
+            spot: parts.spot,
+            start,
+            size: (self.text.len() - start) as u32,
+            intensity: parts.intensity,
+            device: u16::try_from(parts.device.len()).expect("a device id of at most 64 bytes"),
+            key: u16::try_from(parts.key.len()).expect("a key of at most 64 bytes"),
+            kind: parts.kind,
+        });
+    }
+
     /// Empty all places of a device in the keys that `is_its` says: its OPT_OUT came late.
-    pub fn forget(&mut self, device: &str, is_its: impl Fn(&str) -> bool) {
+    pub fn forget(&mut self, device: &str, is_its: impl Fn(&[u8]) -> bool) {
         for place in &mut self.places {
-            if place.device() == device && is_its(place.key()) {
-                *place = place.vacant();
+            if place.device(&self.text) == device.as_bytes() && is_its(place.key(&self.text)) {
+                place.empty(&mut self.text);
             }
         }
     }
@@ -149,16 +141,51 @@ impl Memory {
             return;
         }
         for place in &mut self.places {
-            if toggles.is_emptied(place.device(), (place.timestamp, place.id)) {
-                *place = place.vacant();
+            let device = as_text(place.device(&self.text));
+            if place.kind != 0 && toggles.is_emptied(device, (place.timestamp, place.id)) {
+                place.empty(&mut self.text);
             }
         }
     }
 
+    /// As the list of `Remembered` is written.
+    pub fn write(&self, to: &mut Writer) {
+        to.array(self.places.len());
+        for place in &self.places {
+            to.array(10);
+            to.int(place.timestamp);
+            to.raw(b"\xd9\x24");
+            to.raw(&id_text(&place.id));
+            to.str(as_text(place.device(&self.text)));
+            to.str(as_text(place.key(&self.text)));
+            to.str(KINDS[place.kind as usize]);
+            to.int(place.intensity as i64);
+            place.spot.iter().for_each(|part| to.opt_float(*part));
+            to.raw(place.data(&self.text));
+        }
+    }
+
     fn newest(&mut self) {
-        self.places.sort_by(|one, other| one.rank().cmp(&other.rank()));
+        let text = &self.text;
+        self.places.sort_by(|one, other| one.rank(text).cmp(&other.rank(text)));
         let surplus = self.places.len().saturating_sub(self.capacity);
         self.places.drain(..surplus);
+        self.tidy();
+    }
+
+    /// Give up the texts of places that are gone, when they are the most.
+    fn tidy(&mut self) {
+        let used: usize = self.places.iter().map(|place| place.size as usize).sum();
+        if self.text.len() <= 2 * used + 4096 {
+            return;
+        }
+        let mut text = Vec::with_capacity(used);
+        for place in &mut self.places {
+            let start = text.len();
+            text.extend_from_slice(&self.text[place.start..place.start + place.size as usize]);
+            place.start = start;
+        }
+        self.text = text;
     }
 }
 
@@ -168,7 +195,8 @@ impl Memory {
 pub fn drop_outranked<'a>(memories: impl Iterator<Item = &'a mut Memory>) {
     let mut memories: Vec<_> = memories.collect();
     let capacity = memories.first().map_or(0, |memory| memory.capacity);
-    let mut ranks: Vec<_> = memories.iter().flat_map(|memory| memory.places.iter().map(Place::rank)).collect();
+    let ranks = memories.iter().flat_map(|memory| memory.places.iter().map(move |place| place.rank(&memory.text)));
+    let mut ranks: Vec<_> = ranks.collect();
     if ranks.len() <= 2 * capacity {
         return;
     }
@@ -176,7 +204,8 @@ pub fn drop_outranked<'a>(memories: impl Iterator<Item = &'a mut Memory>) {
     let (timestamp, id, device) = *ranks.select_nth_unstable(at).1;
     let (id, device) = (*id, device.to_vec());
     for memory in &mut memories {
-        memory.places.retain(|place| place.rank() >= (timestamp, &id, &device[..]));
+        let text = &memory.text;
+        memory.places.retain(|place| place.rank(text) >= (timestamp, &id, &device[..]));
     }
 }
 

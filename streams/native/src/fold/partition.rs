@@ -39,8 +39,41 @@ pub struct PartitionFold {
     /// shards of which this object has shown nothing yet, but somebody before it may have: next time all rows
     is_unshown: Vec<bool>,
     index: Index,
-    /// (shard, number in it) of every key
-    keys: Vec<(u32, u32)>,
+    keys: Vec<Home>,
+}
+
+/// Where a key is; the first bytes of its name are here, so that a search need not go there.
+struct Home {
+    shard: u32,
+    number: u32,
+    size: usize,
+    start: [u8; SHORT],
+}
+
+const SHORT: usize = 24;
+
+impl Home {
+    fn new(shard: u32, number: u32, name: &[u8]) -> Home {
+        let mut start = [0; SHORT];
+        let count = name.len().min(SHORT);
+        start[..count].copy_from_slice(&name[..count]);
+        Home { shard, number, size: name.len(), start }
+    }
+
+    #[inline]
+    fn is(&self, name: &[u8], shards: &[Shard]) -> bool {
+        if self.size != name.len() {
+            return false;
+        }
+        if self.size <= SHORT {
+            return self.start[..self.size] == *name;
+        }
+        self.name(shards) == name
+    }
+
+    fn name<'a>(&self, shards: &'a [Shard]) -> &'a [u8] {
+        shards[self.shard as usize].keys[self.number as usize].name.as_bytes()
+    }
 }
 
 impl PartitionFold {
@@ -174,8 +207,7 @@ impl PartitionFold {
     #[inline]
     fn place(&mut self, name: &str) -> (usize, u32) {
         if let Some(at) = self.find(name) {
-            let (shard, number) = self.keys[at];
-            return (shard as usize, number);
+            return (self.keys[at].shard as usize, self.keys[at].number);
         }
         let shard = crc32(name.as_bytes()) as usize % self.shards.len();
         let number = self.shards[shard].add(name);
@@ -185,21 +217,16 @@ impl PartitionFold {
 
     #[inline]
     fn find(&self, name: &str) -> Option<usize> {
-        let (keys, shards) = (&self.keys, &self.shards);
-        self.index.find(hash(name.as_bytes(), self.rules.seed), |at| {
-            let (shard, number) = keys[at];
-            *shards[shard as usize].keys[number as usize].name == *name
-        })
+        let name = name.as_bytes();
+        self.index.find(hash(name, self.rules.seed), |at| self.keys[at].is(name, &self.shards))
     }
 
     fn index_key(&mut self, shard: u32, number: u32) {
         let (at, seed) = (self.keys.len(), self.rules.seed);
-        self.keys.push((shard, number));
+        let name = self.shards[shard as usize].keys[number as usize].name.as_bytes();
+        self.keys.push(Home::new(shard, number, name));
         let (keys, shards) = (&self.keys, &self.shards);
-        let hashes = |at: usize| {
-            let (shard, number) = keys[at];
-            hash(shards[shard as usize].keys[number as usize].name.as_bytes(), seed)
-        };
+        let hashes = |at: usize| hash(keys[at].name(shards), seed);
         self.index.add(hashes(at), at, |before| Some(hashes(before)));
     }
 

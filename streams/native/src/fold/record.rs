@@ -35,8 +35,7 @@ pub fn write_shard(to: &mut Writer, place: Place, shard: &Shard, rules: &Rules) 
         to.bool(toggle.out);
     }
     for memory in [&shard.memories.particles, &shard.memories.quantum_fields] {
-        to.array(memory.places.len());
-        memory.places.iter().for_each(|place| place.write(to));
+        memory.write(to);
     }
     to.map(shard.keys.len());
     for key in &shard.keys {

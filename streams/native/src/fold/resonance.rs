@@ -69,7 +69,9 @@ pub fn hear(row: &mut Row, entry: &Entry, rules: &Rules) {
 /// Add one slot to others.
 #[inline]
 pub fn add(slots: &mut Vec<Slot>, slot: Slot) {
-    match slots.iter_mut().rev().find(|known| known.0 == slot.0) {
+    let is_later = slots.last().map_or(true, |last| last.0 < slot.0); // nearly all come in order
+    let known = if is_later { None } else { slots.iter_mut().rev().find(|known| known.0 == slot.0) };
+    match known {
         Some(known) => {
             known.1 += slot.1;
             known.2 += slot.2;

@@ -26,8 +26,8 @@ impl Shard {
             position: -1,
             toggles: Toggles::new(Vec::new(), rules.seed),
             memories: Memories {
-                particles: Memory::new(rules.particles, Vec::new()),
-                quantum_fields: Memory::new(rules.quantum_fields, Vec::new()),
+                particles: Memory::new(rules.particles),
+                quantum_fields: Memory::new(rules.quantum_fields),
             },
             keys: Vec::new(),
             dirty: Vec::new(),
@@ -75,10 +75,10 @@ impl Shard {
             let mut names = Vec::with_capacity(past.len());
             for key in past {
                 key.forget(event.device, rules);
-                names.push(&*key.name);
+                names.push(key.name.as_bytes());
             }
             names.sort_unstable();
-            let is_its = |name: &str| names.binary_search(&name).is_ok();
+            let is_its = |name: &[u8]| names.binary_search(&name).is_ok();
             self.memories.particles.forget(event.device, is_its);
             self.memories.quantum_fields.forget(event.device, is_its);
         }
