@@ -10,6 +10,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 from deploy.local import native as building
