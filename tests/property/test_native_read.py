@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from schema.examples.documents import EXAMPLES
 from streams import frame as layout
 from streams.envelope import LIMITS, Limits
-from streams.events import DATA_CLASSES, MILLION, TIMESTAMP_MS_MAX, Event
+from streams.events import DATA_CLASSES, MILLION, TIMESTAMP_MS_MAX, TYPES, Event
 from streams.wire import encode_batch, encode_event, encode_frame, to_plain
 from tests.documents import events, mutated
 from tests.fuzz.fuzz_native import run
@@ -142,11 +143,23 @@ def test_moments(reader: Native, text: str) -> None:
 
 odd = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e9, 1e9 + 1, -1e9 - 1, 1e6, 1e6 + 1, -0.0, 5e-324])
 whole = st.sampled_from([-1, 0, 1, 2**63 - 1, -(2**63), TIMESTAMP_MS_MAX, TIMESTAMP_MS_MAX + 1])
-blobs = st.sampled_from([
+BLOBS = (
     b"", b"{}", b" { } ", b"null", b"[1]", b'{"rate":1}', b'{"rate":null}', b'{"phase":5}', b'{"kind":null}', b"{",
     b'{"kind":"care"}', b'{"intensity":1}', b'{"target_device":"x","kind":"y"}', b'{"pressure":1,"pressure":2}',
     b'{"extra":"\xff"}', '{"extra":"é"}'.encode(), b'{"extra":[[[[]]]]}', b'{"harmonics":[]}', b'{"turns":1}x',
-])  # fmt: skip
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_data_of_every_type_in_a_frame(native: Native, kind: str) -> None:
+    """Each kind of blob in a row that has all columns, and in one that has none of those that may be left out."""
+    for room, target in (("hall", "bo"), (None, None)):
+        event = Event(5, "0197746f-0000-7000-9000-000000000001", kind, "ana", "ana", room_id=room, target=target)
+        frame = layout.unpack(encode_frame([event]))
+        for flags in range(18):
+            columns = frame.columns | {"flags": np.array([flags], "u1"), "phase": np.array([0.5], "<f8")}
+            for blob in BLOBS:
+                compare(native, layout.pack(frame._replace(columns=columns, blobs=[blob])), LATEST)
 
 
 @law
@@ -159,9 +172,33 @@ def test_frames_with_odd_columns(reader: Native, batch: list[Event], data: st.Da
     value = data.draw(odd if kind == "<f8" else whole if kind == "<i8" else st.integers(0, 20) | st.just(MILLION + 1))
     column[at] = np.uint8(value % 256) if kind == "u1" else value
     stored = list(frame.blobs)
-    stored[data.draw(st.integers(0, len(batch) - 1))] = data.draw(blobs)
+    stored[data.draw(st.integers(0, len(batch) - 1))] = data.draw(st.sampled_from(BLOBS))
     names = [one if data.draw(st.integers(0, 9)) else data.draw(st.binary(max_size=66)) for one in frame.names]
     compare(reader, layout.pack(layout.Frame(len(batch), frame.columns | {name: column}, names, stored)), LATEST)
+
+
+def doubled(value: Any) -> Iterator[str]:
+    """The text of a document with one of its keys twice, for every key in it."""
+    if isinstance(value, list):
+        for at, one in enumerate(value):
+            for text in doubled(one):
+                yield f"[{','.join([*map(json.dumps, value[:at]), text, *map(json.dumps, value[at + 1 :])])}]"
+    if isinstance(value, dict):
+        texts = {name: json.dumps(one) for name, one in value.items()}
+        for name, one in value.items():
+            for text in (texts[name], "null"):
+                yield f'{object_of(texts)[:-1]},"{name}":{text}}}'
+            for text in doubled(one):
+                yield object_of(texts | {name: text})
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_key_twice_is_for_python(native: Native, kind: str) -> None:
+    for document in EXAMPLES[kind, 1]:
+        texts = list(doubled(document))
+        assert len(texts) >= 10
+        for text in texts:
+            assert compare(native, text.encode(), LATEST).events == 0, text
 
 
 @law
