@@ -151,7 +151,7 @@ BLOBS = (
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_data_of_every_type_in_a_frame(native: Native, kind: str) -> None:
+def test_data_of_every_type_in_a_frame(reader: Native, kind: str) -> None:
     """Each kind of blob in a row that has all columns, and in one that has none of those that may be left out."""
     for room, target in (("hall", "bo"), (None, None)):
         event = Event(5, "0197746f-0000-7000-9000-000000000001", kind, "ana", "ana", room_id=room, target=target)
@@ -159,7 +159,7 @@ def test_data_of_every_type_in_a_frame(native: Native, kind: str) -> None:
         for flags in range(18):
             columns = frame.columns | {"flags": np.array([flags], "u1"), "phase": np.array([0.5], "<f8")}
             for blob in BLOBS:
-                compare(native, layout.pack(frame._replace(columns=columns, blobs=[blob])), LATEST)
+                compare(reader, layout.pack(frame._replace(columns=columns, blobs=[blob])), LATEST)
 
 
 @law
@@ -193,12 +193,12 @@ def doubled(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_key_twice_is_for_python(native: Native, kind: str) -> None:
+def test_a_key_twice_is_for_python(reader: Native, kind: str) -> None:
     for document in EXAMPLES[kind, 1]:
         texts = list(doubled(document))
         assert len(texts) >= 10
         for text in texts:
-            assert compare(native, text.encode(), LATEST).events == 0, text
+            assert compare(reader, text.encode(), LATEST).events == 0, text
 
 
 @law
