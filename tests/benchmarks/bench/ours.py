@@ -1,0 +1,176 @@
+"""One run of our own processes, watched through their metrics, the broker and what they have kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from deploy.local import system
+from streams import topics
+from streams.settings import Settings, exports
+from tests.benchmarks.bench import broker, peers
+from tests.benchmarks.bench.figures import Run
+from tests.benchmarks.bench.processes import POLL_S, Child, Daemons
+from tests.benchmarks.bench.rows import Row
+from tests.benchmarks.bench.setup import ROOT
+from tests.benchmarks.bench.stage import Filled, Stage, own
+
+FOLDED = ("field_events_folded_total", "")
+LAG = ("field_lag_records", "")
+PROJECTED = ("field_projection_rows_total", 'projection="raw"')
+FIELD = (sys.executable, "-m", "deploy.cli")
+
+
+def start(stage: Stage, settings: Settings, role: str, count: int, limit_s: float) -> Daemons:
+    """So many processes of a role at the same time; returns when all have their metrics open. Raises Failed."""
+    environment = exports(settings, secrets=True)
+    children = [
+        Child([*FIELD, role], environment, stage.folder / f"{settings.generation}-{number}.log", ROOT)
+        for number in range(count)
+    ]
+    try:
+        return Daemons(children, limit_s)
+    except BaseException:
+        end(children)
+        raise
+
+
+def end(children: Sequence[Child]) -> None:
+    for child in children:
+        child.end()
+
+
+def worker(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
+    """All tables. It is over when every event is folded, and durable when the offsets are committed. Raises Failed."""
+    run_id = stage.run_id(row.name)
+    settings = own(stage.settings, run_id, source.topic)
+    before = os.getloadavg()[0]
+    asyncio.run(topics.create(settings))
+    daemons = start(stage, settings, "worker", row.processes, limit_s)
+    try:
+        first_at = first = first_cpu = 0.0
+        while True:
+            folded, lag = daemons.totals(FOLDED, LAG)
+            now, cpu = time.perf_counter(), daemons.cpu_s()
+            if folded and not first_at:
+                first_at, first, first_cpu = now, folded, cpu
+            if folded >= source.events and not lag:
+                break
+            time.sleep(POLL_S)
+        asyncio.run(_committed(stage, settings, daemons))
+        committed = time.perf_counter()
+        (final,) = daemons.totals(FOLDED)
+        count = in_state(settings)
+        rows, size, other = asyncio.run(peers.written(stage.broker, run_id))
+    finally:
+        end(daemons.children)
+        asyncio.run(peers.clear(stage.broker, run_id))
+    share = (final - first) / final  # what was folded before the first look is in neither time nor CPU
+    return Run(
+        events=int(final), wall_s=(now - first_at) / share, cpu_s=(cpu - first_cpu) / share,
+        count=count, committed_s=committed - first_at, rss_mb=daemons.rss_mb(), load_average=before,
+        changelog_rows=rows, changelog_bytes=size, other_bytes=other, details={"folded_at_first_look": first},
+    )  # fmt: skip
+
+
+async def _committed(stage: Stage, settings: Settings, daemons: Daemons) -> None:
+    """Until the group's offsets are at the end of the log. Raises Failed."""
+    topic, group = settings.events_topic, topics.app_id(settings)
+    wanted = await broker.ends(stage.broker, topic, settings.partitions)
+    async with broker.admin(stage.broker) as client:
+        while await broker.committed(client, group, topic) != wanted:
+            for child in daemons.children:
+                daemons.check(child)
+            await asyncio.sleep(POLL_S)
+
+
+def in_state(settings: Settings) -> int:
+    """Events in the durable state: the counts of all devices, out of the changelog. Raises SetupError."""
+    command = [*FIELD, "state", "resonance", "--json"]
+    rows = json.loads(system.run(command, "reading the state", exports(settings, secrets=True), ROOT))["rows"]
+    return sum(sum(row["counts"].values()) for row in rows)
+
+
+def projector(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
+    """Raw rows into a new database, everything that a projector does beside included. Raises Failed."""
+    run_id = stage.run_id(row.name)
+    settings = own(with_database(stage.settings, run_id), run_id, source.topic)
+    before = os.getloadavg()[0]
+    asyncio.run(topics.create(settings))
+    make_database(settings)
+    daemons = start(stage, settings, "projector", 1, limit_s)
+    try:
+        first_at = first = first_cpu = 0.0
+        while True:
+            (rows,) = daemons.totals(PROJECTED)
+            now, cpu = time.perf_counter(), daemons.cpu_s()
+            if rows and not first_at:
+                first_at, first, first_cpu = now, rows, cpu
+            if rows >= source.events:
+                break
+            time.sleep(POLL_S)
+    finally:
+        end(daemons.children)
+    count = drop_database(settings)
+    asyncio.run(peers.clear(stage.broker, run_id))
+    share = (rows - first) / rows
+    return Run(
+        events=int(rows), wall_s=(now - first_at) / share, cpu_s=(cpu - first_cpu) / share, count=count,
+        committed_s=(now - first_at) / share, rss_mb=daemons.rss_mb(), load_average=before,
+    )  # fmt: skip
+
+
+def copy(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
+    """The floor of the projector: one COPY of the same rows, in a process of its own. Raises Failed."""
+    settings = own(with_database(stage.settings, stage.run_id(row.name)), "copy", source.topic)
+    before = os.getloadavg()[0]
+    make_database(settings)
+    arguments = ["--events", str(source.events), "--devices", str(stage.devices)]
+    command = [sys.executable, "-m", "tests.benchmarks.bench.copying", *arguments]
+    child = Child(command, exports(settings, secrets=True), stage.folder / f"{stage.run_id(row.name)}.log", ROOT)
+    until = time.monotonic() + limit_s
+    try:
+        while child.sample() and time.monotonic() < until:
+            time.sleep(POLL_S)
+    finally:
+        child.end()
+    count, found = drop_database(settings), peers.result(child)
+    if found is None:
+        raise peers.Failed(f"it gave no result: {child.tail()}")
+    return Run(
+        events=found["events"], wall_s=found["wall_s"], cpu_s=found["cpu_s"], count=count,
+        committed_s=found["wall_s"], rss_mb=child.rss_mb, load_average=before,
+    )  # fmt: skip
+
+
+def with_database(settings: Settings, run_id: str) -> Settings:
+    """The same with a database of its own."""
+    name = run_id.replace("-", "_")
+    return replace(settings, database_url=urlsplit(settings.database_url)._replace(path=f"/{name}").geturl())
+
+
+def make_database(settings: Settings) -> None:
+    _as_owner(settings, "CREATE DATABASE {}")
+
+
+def drop_database(settings: Settings) -> int:
+    """How many raw rows it had; it is gone afterwards."""
+    with psycopg.connect(settings.database_url) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM consciousness_events").fetchone() or (0,)
+    _as_owner(settings, "DROP DATABASE {} WITH (FORCE)")
+    return int(count)
+
+
+def _as_owner(settings: Settings, statement: str) -> None:
+    url = urlsplit(settings.database_url)
+    with psycopg.connect(url._replace(path="/postgres").geturl(), autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(url.path.strip("/"))))  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+"""Results as a table for people, in Markdown. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.benchmarks.bench.rows import GUARANTEES
+
+HEAD = (
+    "", "events/s, median (min-max)", "until durable", "CPU s per 1M", "RSS MB", "durable every",
+    "changelog rows / bytes an event", "latency ms p50 / p99: folded", "durable", "fold",
+)  # fmt: skip
+NOTES = """\
+events/s from the first to the last event folded; "until durable" goes on to the last commit. CPU of the contender's
+processes alone; broker and database run beside it on the same machine. RSS is the highest, added over processes.
+Changelog: keys and values of what the state is recovered from (Kafka records; for Flink checkpoint files and for
+Bytewax its SQLite files, marked f); what else is written is in the JSON.
+There is no row "the field, simple fold": the field always folds all tables, the peers one row a device.
+Latency at {rate:,} events/s, from sending: folded = in the engine's state in memory; durable = its committed offsets
+have passed it. "too slow" = it cannot hold that load. Compare ratios, from one run."""
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The whole table with its notes; ``results`` as ``results.schema.json`` says."""
+    lines = ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
+    for guarantee in GUARANTEES:
+        rows = [row for row in results["rows"] if row["guarantee"] == guarantee]
+        if rows:
+            lines.append(f"| **{guarantee}**" + " |" * len(HEAD))
+            lines += [line(row) for row in rows]
+    given, load = results["given"], results["load_average"]
+    inputs = ", ".join(f"{name} {one['bytes_per_event']:.0f}" for name, one in results["inputs"].items())
+    machine = results["machine"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{given['events']:,} events, {given['devices']:,} devices, 4 partitions, runs: {given['runs']}; "
+            f"input bytes an event: {inputs}.",
+            f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}; load "
+            f"average before the runs {load['min']:.1f}-{load['max']:.1f}.",
+            NOTES.format(rate=given["rate"]),
+        ]
+    )
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """One row; a row without a valid run says why."""
+    title = row["title"] + (f" ({row['share']:.0%} of the events)" if row["share"] < 1 else "")
+    if not row["valid"]:
+        problem = " ".join(row["problem"].split())[:120].replace("|", "/")
+        return f"| {title} | INVALID: {problem} |" + " |" * (len(HEAD) - 2)
+    figures = row["figures"]
+    durable = figures["committed_per_s"]
+    cells = [
+        title, spread(figures["events_per_s"], ","), f"{durable['median']:,.0f}" if durable else "",
+        spread(figures["cpu_s_per_million"], ".1f"), f"{figures['rss_mb']['median']:.0f}", row["interval"],
+        _changelog(figures), *_latency(row["latency"]), row["fold"],
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
+def spread(figure: Mapping[str, float], form: str) -> str:
+    """``median (min-max)``; only the median where all are equal."""
+
+    def text(value: float) -> str:
+        return f"{value:,.0f}" if form == "," else f"{value:{form}}"
+
+    if figure["min"] == figure["max"]:
+        return text(figure["median"])
+    return f"{text(figure['median'])} ({text(figure['min'])}-{text(figure['max'])})"
+
+
+def _changelog(figures: Mapping[str, Any]) -> str:
+    if rows := figures["changelog_rows_per_event"]:
+        return f"{rows['median']:.3g} / {figures['changelog_bytes_per_event']['median']:.1f}"
+    files = figures["checkpoint_bytes_per_event"]
+    return f"{files['median']:.1f} f" if files else ""
+
+
+def _latency(latency: Mapping[str, Any] | None) -> tuple[str, str]:
+    if latency is None:
+        return "", ""
+    if latency["problem"]:
+        return latency["problem"], ""
+
+    def pair(found: Mapping[str, float] | None) -> str:
+        return f"{found['p50']:,.0f} / {found['p99']:,.0f}" if found else ""
+
+    return pair(latency["folded_ms"]), pair(latency["durable_ms"])
