@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -74,14 +73,6 @@ async def committed(client: AIOKafkaAdminClient, group: str, topic: str) -> dict
     except KafkaError:  # its coordinator is not there yet
         return {}
     return {part.partition: meta.offset for part, meta in found.items() if part.topic == topic and meta.offset >= 0}
-
-
-def committed_now(broker: str, group: str, topic: str) -> dict[int, int]:
-    async def ask() -> dict[int, int]:
-        async with admin(broker) as client:
-            return await committed(client, group, topic)
-
-    return asyncio.run(ask())
 
 
 async def ends(broker: str, topic: str, partitions: int) -> dict[int, int]:

@@ -7,6 +7,7 @@ import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatch
 from typing import Any
 
 MEASURES = (
@@ -150,7 +151,11 @@ def total(page: Sequence[tuple[str, str, float]], name: str, labels: str = "") -
     return sum(value for one, found, value in page if one == name and labels in found)
 
 
-def ratio(rows: Mapping[str, Mapping[str, Any]], of: str, to: str) -> float | None:
-    """Events/s of one row to another; None where one of them has no valid run."""
-    one, other = (rows.get(name, {}).get("figures", {}).get("events_per_s") for name in (of, to))
-    return one["median"] / other["median"] if one and other else None
+def best(rows: Sequence[Mapping[str, Any]], patterns: Sequence[str]) -> float | None:
+    """The highest median of events/s among the valid rows with such names; None for none."""
+    found = [
+        row["figures"]["events_per_s"]["median"]
+        for row in rows
+        if row["valid"] and any(fnmatch(row["name"], pattern) for pattern in patterns)
+    ]
+    return max(found, default=None)

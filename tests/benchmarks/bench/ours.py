@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import psycopg
@@ -25,7 +26,6 @@ from tests.benchmarks.bench.setup import ROOT
 from tests.benchmarks.bench.stage import Filled, Stage, own
 
 FOLDED = ("field_events_folded_total", "")
-LAG = ("field_lag_records", "")
 PROJECTED = ("field_projection_rows_total", 'projection="raw"')
 FIELD = (sys.executable, "-m", "deploy.cli")
 
@@ -50,46 +50,53 @@ def end(children: Sequence[Child]) -> None:
 
 
 def worker(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
-    """All tables. It is over when every event is folded, and durable when the offsets are committed. Raises Failed."""
+    """All tables. It is over when no event is folded any more, and durable when the offsets are committed.
+
+    Raises Failed.
+    """
     run_id = stage.run_id(row.name)
     settings = own(stage.settings, run_id, source.topic)
     before = os.getloadavg()[0]
     asyncio.run(topics.create(settings))
     daemons = start(stage, settings, "worker", row.processes, limit_s)
     try:
-        first_at = first = first_cpu = 0.0
-        while True:
-            folded, lag = daemons.totals(FOLDED, LAG)
-            now, cpu = time.perf_counter(), daemons.cpu_s()
-            if folded and not first_at:
-                first_at, first, first_cpu = now, folded, cpu
-            if folded >= source.events and not lag:
-                break
-            time.sleep(POLL_S)
-        asyncio.run(_committed(stage, settings, daemons))
-        committed = time.perf_counter()
-        (final,) = daemons.totals(FOLDED)
+        looks, committed = asyncio.run(_look(stage, settings, daemons, source.events))
         count = in_state(settings)
         rows, size, other = asyncio.run(peers.written(stage.broker, run_id))
     finally:
         end(daemons.children)
         asyncio.run(peers.clear(stage.broker, run_id))
-    share = (final - first) / final  # what was folded before the first look is in neither time nor CPU
+    first, last = looks[0], next(look for look in looks if look.folded == looks[-1].folded)
+    # what was folded before the first look is in neither time nor CPU
+    share = max(source.events - first.folded, 1) / source.events
     return Run(
-        events=int(final), wall_s=(now - first_at) / share, cpu_s=(cpu - first_cpu) / share,
-        count=count, committed_s=committed - first_at, rss_mb=daemons.rss_mb(), load_average=before,
-        changelog_rows=rows, changelog_bytes=size, other_bytes=other, details={"folded_at_first_look": first},
+        events=source.events, wall_s=(last.at - first.at) / share, cpu_s=(last.cpu_s - first.cpu_s) / share,
+        count=count, committed_s=(committed - first.at) / share, rss_mb=daemons.rss_mb(), load_average=before,
+        changelog_rows=rows, changelog_bytes=size, other_bytes=other,
+        details={"folded_at_first_look": first.folded, "folded_again": looks[-1].folded - source.events},
     )  # fmt: skip
 
 
-async def _committed(stage: Stage, settings: Settings, daemons: Daemons) -> None:
-    """Until the group's offsets are at the end of the log. Raises Failed."""
+class Look(NamedTuple):
+    """Monotonic seconds, events folded until then by all processes (after a rebalance some again), their CPU."""
+
+    at: float
+    folded: int
+    cpu_s: float
+
+
+async def _look(stage: Stage, settings: Settings, daemons: Daemons, events: int) -> tuple[list[Look], float]:
+    """From the first event until the group's offsets are at the end of the log, and when that was. Raises Failed."""
     topic, group = settings.events_topic, topics.app_id(settings)
     wanted = await broker.ends(stage.broker, topic, settings.partitions)
+    looks: list[Look] = []
     async with broker.admin(stage.broker) as client:
-        while await broker.committed(client, group, topic) != wanted:
-            for child in daemons.children:
-                daemons.check(child)
+        while True:
+            folded = int(daemons.totals(FOLDED)[0])
+            if folded:
+                looks.append(Look(time.perf_counter(), folded, daemons.cpu_s()))
+            if folded >= events and await broker.committed(client, group, topic) == wanted:
+                return looks, time.perf_counter()
             await asyncio.sleep(POLL_S)
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.benchmarks.bench import figures
 from tests.benchmarks.bench.rows import GUARANTEES
 
 HEAD = (
     "", "events/s, median (min-max)", "until durable", "CPU s per 1M", "RSS MB", "durable every",
     "changelog rows / bytes an event", "latency ms p50 / p99: folded", "durable", "fold",
 )  # fmt: skip
+RATIOS = (
+    ("single records", ("ours-json*",), "Flink, heap, warm", ("flink-heap-*-warm",)),
+    ("single records", ("ours-json*",), "Flink, RocksDB, warm", ("flink-rocksdb-*-warm",)),
+    ("single records", ("ours-json*",), "Kafka Streams, exactly once", ("kafka-streams-eos-*",)),
+    ("single records", ("ours-json*",), "Kafka Streams, at least once", ("kafka-streams-[12]",)),
+    ("single records", ("ours-json*",), "aiokafka alone", ("floor-aiokafka",)),
+    ("frames", ("ours-frame*",), "Flink, heap, warm", ("flink-heap-*-warm",)),
+    ("projector", ("ours-projector",), "binary COPY", ("floor-copy",)),
+)
+"""Ours, the best of such rows, to the best of others."""
 NOTES = """\
 events/s from the first to the last event folded; "until durable" goes on to the last commit. CPU of the contender's
 processes alone; broker and database run beside it on the same machine. RSS is the highest, added over processes.
@@ -40,9 +51,20 @@ def markdown(results: Mapping[str, Any]) -> str:
             f"input bytes an event: {inputs}.",
             f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}; load "
             f"average before the runs {load['min']:.1f}-{load['max']:.1f}.",
+            *ratios(results["rows"]),
             NOTES.format(rate=given["rate"]),
         ]
     )
+
+
+def ratios(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The field's events/s to those of others, where this run has both."""
+    found = []
+    for ours, names, other, others in RATIOS:
+        one, two = figures.best(rows, names), figures.best(rows, others)
+        if one and two:
+            found.append(f"{ours} to {other}: {one / two:.2f}")
+    return ["Ratios of events/s, the best of each: " + "; ".join(found) + "."] if found else []
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -51,12 +73,12 @@ def line(row: Mapping[str, Any]) -> str:
     if not row["valid"]:
         problem = " ".join(row["problem"].split())[:120].replace("|", "/")
         return f"| {title} | INVALID: {problem} |" + " |" * (len(HEAD) - 2)
-    figures = row["figures"]
-    durable = figures["committed_per_s"]
+    found = row["figures"]
+    durable = found["committed_per_s"]
     cells = [
-        title, spread(figures["events_per_s"], ","), f"{durable['median']:,.0f}" if durable else "",
-        spread(figures["cpu_s_per_million"], ".1f"), f"{figures['rss_mb']['median']:.0f}", row["interval"],
-        _changelog(figures), *_latency(row["latency"]), row["fold"],
+        title, spread(found["events_per_s"], ","), f"{durable['median']:,.0f}" if durable else "",
+        spread(found["cpu_s_per_million"], ".1f"), f"{found['rss_mb']['median']:.0f}", row["interval"],
+        _changelog(found), *_latency(row["latency"]), row["fold"],
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
@@ -72,10 +94,10 @@ def spread(figure: Mapping[str, float], form: str) -> str:
     return f"{text(figure['median'])} ({text(figure['min'])}-{text(figure['max'])})"
 
 
-def _changelog(figures: Mapping[str, Any]) -> str:
-    if rows := figures["changelog_rows_per_event"]:
-        return f"{rows['median']:.3g} / {figures['changelog_bytes_per_event']['median']:.1f}"
-    files = figures["checkpoint_bytes_per_event"]
+def _changelog(found: Mapping[str, Any]) -> str:
+    if rows := found["changelog_rows_per_event"]:
+        return f"{rows['median']:.3g} / {found['changelog_bytes_per_event']['median']:.1f}"
+    files = found["checkpoint_bytes_per_event"]
     return f"{files['median']:.1f} f" if files else ""
 
 
