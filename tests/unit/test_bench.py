@@ -85,6 +85,12 @@ def test_several_runs_come_to_median_and_spread_of_those_that_count() -> None:
     assert found["committed_per_s"] is None
 
 
+def test_a_row_with_one_bad_run_is_not_compared() -> None:
+    given = results(("quix", runs(50)), ("quix-eos", [*runs(70), figures.failed("no", 1.0)]))["rows"]
+    assert figures.best(given, ["quix*"]) == 50
+    assert figures.best(given, ["quix-eos"]) is None
+
+
 def test_percentiles_are_those_of_the_nearest_rank() -> None:
     assert figures.percentiles(list(range(100, 0, -1))) == {"p50": 50, "p99": 99}
     assert figures.percentiles([7.0]) == {"p50": 7.0, "p99": 7.0}
