@@ -20,6 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from aiokafka.errors import KafkaError
+
 from deploy.local import kafka
 from streams.errors import FieldError
 from streams.settings import Settings, read
@@ -30,6 +33,8 @@ from tests.benchmarks.bench.setup import JAVA, ROOT
 from tests.benchmarks.bench.stage import Stage
 from tests.fixtures.parts import Session
 
+FAILURES = (Failed, FieldError, OSError, KafkaError, psycopg.Error)
+"""A contender, or what it stands on, has failed: the row says so and the others go on."""
 MEASURE = {"worker": ours.worker, "projector": ours.projector, "copy": ours.copy}
 SLOWEST_PER_S = 500
 """A contender that is slower than this is ended."""
@@ -39,7 +44,7 @@ PICTURES = {
     "events_per_s": "Events a second, first to last event",
     "cpu_s_per_million": "CPU seconds for a million events",
     "rss_mb": "Memory, MB",
-    "changelog_bytes_per_event": "Changelog bytes an event",
+    "changelog_bytes_per_event": "Bytes of changelog, or of checkpoint files, an event",
     "folded_ms": "Milliseconds from sending to folded, p50 with p99",
     "durable_ms": "Milliseconds from sending to durable, p50 with p99",
 }
@@ -87,7 +92,7 @@ class Bench:
             measure = MEASURE.get(row.kind, peers.measure)
             found = measure(row, self.stage, source, 120 + count / SLOWEST_PER_S)
             found.problem = figures.problem(found, source.events, source.sum_r)
-        except (Failed, FieldError, OSError) as error:
+        except FAILURES as error:
             found = figures.failed(str(error), before)
         self.runs[row.name].append(found)
         speed = f"{found.events / found.wall_s:,.0f} events/s" if not found.problem else f"INVALID: {found.problem}"
@@ -103,7 +108,7 @@ class Bench:
         else:
             try:
                 found |= paced.measure(row, self.stage, self.given.rate, self.given.seconds, 120.0)
-            except (Failed, FieldError, OSError) as error:
+            except FAILURES as error:
                 found["problem"] = " ".join(str(error).split())[:200]
         self.latency[row.name] = found
         say(f"{row.name:<24} {found['problem'] or (found['folded_ms'], found['durable_ms'])}")

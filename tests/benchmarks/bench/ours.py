@@ -20,7 +20,7 @@ from streams import topics
 from streams.settings import Settings, exports
 from tests.benchmarks.bench import broker, peers
 from tests.benchmarks.bench.figures import Run
-from tests.benchmarks.bench.processes import POLL_S, Child, Daemons
+from tests.benchmarks.bench.processes import POLL_S, Child, Daemons, Failed
 from tests.benchmarks.bench.rows import Row
 from tests.benchmarks.bench.setup import ROOT
 from tests.benchmarks.bench.stage import Filled, Stage, own
@@ -127,8 +127,8 @@ def projector(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
             time.sleep(POLL_S)
     finally:
         end(daemons.children)
+        asyncio.run(peers.clear(stage.broker, run_id))
     count = drop_database(settings)
-    asyncio.run(peers.clear(stage.broker, run_id))
     share = (rows - first) / rows
     return Run(
         events=int(rows), wall_s=(now - first_at) / share, cpu_s=(cpu - first_cpu) / share, count=count,
@@ -152,7 +152,7 @@ def copy(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
         child.end()
     count, found = drop_database(settings), peers.result(child)
     if found is None:
-        raise peers.Failed(f"it gave no result: {child.tail()}")
+        raise Failed(f"it gave no result: {child.tail()}")
     return Run(
         events=found["events"], wall_s=found["wall_s"], cpu_s=found["cpu_s"], count=count,
         committed_s=found["wall_s"], rss_mb=child.rss_mb, load_average=before,
@@ -180,4 +180,4 @@ def drop_database(settings: Settings) -> int:
 def _as_owner(settings: Settings, statement: str) -> None:
     url = urlsplit(settings.database_url)
     with psycopg.connect(url._replace(path="/postgres").geturl(), autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(sql.Identifier(url.path.strip("/"))))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(statement).format(sql.Identifier(url.path.strip("/"))))

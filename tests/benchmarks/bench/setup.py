@@ -6,6 +6,7 @@ import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from deploy.local import cache, system
@@ -37,7 +38,7 @@ def bring(echo: Echo, java: bool) -> Tools:
             echo,
         )
         for name in JAVA:
-            entry = cache.obtain(_java_entry(name), lambda target, name=name: _make_java(name, target, echo), echo)
+            entry = cache.obtain(_java_entry(name), partial(_make_java, name, echo), echo)
             found[name] = f"{entry / 'lib'}/*:{entry / 'classes'}"
     return Tools(str(python), found)
 
@@ -74,7 +75,7 @@ def _java_entry(name: str) -> str:
     return cache.key(f"bench-{name}", "java", recipe)
 
 
-def _make_java(name: str, target: Path, echo: Echo) -> None:
+def _make_java(name: str, echo: Echo, target: Path) -> None:
     echo(f"{name}: bringing its jars by Maven")
     pom = target / "pom.xml"  # Maven writes beside it
     shutil.copy(PEERS / name / "pom.xml", pom)
