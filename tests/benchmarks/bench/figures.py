@@ -85,7 +85,7 @@ def problem(run: Run, events: int, expected_sum: float | None) -> str:
     if known and not math.isclose(run.sum_r or 0.0, expected_sum or 0.0, rel_tol=SUM_TOLERANCE):
         return f"the sum of r is {run.sum_r:.9f}, not {expected_sum:.9f}"
     if not (run.wall_s > 0 and math.isfinite(run.wall_s)):
-        return "no time was measured"
+        return "no time was measured: it takes more events"
     return ""
 
 

@@ -43,7 +43,7 @@ class Contender:
     def folded(self) -> int:
         """Events in the state; of a program 1 once it has the first and all of them once it has said its result."""
         if self.daemons:
-            return int(self.daemons.totals(ours.FOLDED)[0])
+            return sum(self.daemons.each(ours.FOLDED))
         (child,) = self.children
         if not child.sample():
             raise Failed(f"it ended with {child.process.returncode}: {child.tail()}")

@@ -72,15 +72,14 @@ class Daemons:
         self.until = time.monotonic() + limit_s
         self._urls = [self._url(child) for child in children]
 
-    def totals(self, *names: tuple[str, str]) -> list[float]:
-        """The sum over all processes of each metric (name, text in its labels); raises Failed when one has ended."""
-        found = [0.0] * len(names)
+    def each(self, name: str, labels: str = "") -> list[int]:
+        """A metric of each process, added over series with that text in their labels; Failed when one has ended."""
+        found = []
         for child, url in zip(self.children, self._urls, strict=True):
             self.check(child)
             with urllib.request.urlopen(url, timeout=30) as answer:
                 page = figures.by_name(answer.read().decode())
-            for place, (name, labels) in enumerate(names):
-                found[place] += figures.total(page, name, labels)
+            found.append(int(figures.total(page, name, labels)))
         return found
 
     def cpu_s(self) -> float:

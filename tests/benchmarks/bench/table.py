@@ -9,8 +9,8 @@ from tests.benchmarks.bench import figures
 from tests.benchmarks.bench.rows import GUARANTEES
 
 HEAD = (
-    "", "events/s, median (min-max)", "until durable", "CPU s per 1M", "RSS MB", "durable every",
-    "changelog rows / bytes an event", "latency ms p50 / p99: folded", "durable", "fold",
+    "", "fold", "bytes in", "events/s, median (min-max)", "until durable", "CPU s per 1M", "RSS MB", "durable every",
+    "changelog rows / bytes an event", "latency ms p50 / p99: folded", "durable",
 )  # fmt: skip
 RATIOS = (
     ("single records", ("ours-json*",), "Flink, heap, warm", ("flink-heap-*-warm",)),
@@ -28,8 +28,10 @@ processes alone; broker and database run beside it on the same machine. RSS is t
 Changelog: keys and values of what the state is recovered from (Kafka records; for Flink checkpoint files and for
 Bytewax its SQLite files, marked f); what else is written is in the JSON.
 There is no row "the field, simple fold": the field always folds all tables, the peers one row a device.
+"bytes in": values of the records that it reads, an event. Compare ratios, from one run."""
+PACED = """\
 Latency at {rate:,} events/s, from sending: folded = in the engine's state in memory; durable = its committed offsets
-have passed it. "too slow" = it cannot hold that load. Compare ratios, from one run."""
+have passed it. "too slow" = it cannot hold that load."""
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -39,20 +41,20 @@ def markdown(results: Mapping[str, Any]) -> str:
         rows = [row for row in results["rows"] if row["guarantee"] == guarantee]
         if rows:
             lines.append(f"| **{guarantee}**" + " |" * len(HEAD))
-            lines += [line(row) for row in rows]
+            lines += [line(row, results["inputs"]) for row in rows]
     given, load = results["given"], results["load_average"]
-    inputs = ", ".join(f"{name} {one['bytes_per_event']:.0f}" for name, one in results["inputs"].items())
     machine = results["machine"]
     return "\n".join(
         [
             *lines,
             "",
-            f"{given['events']:,} events, {given['devices']:,} devices, 4 partitions, runs: {given['runs']}; "
-            f"input bytes an event: {inputs}.",
+            f"{given['events']:,} events, {given['devices']:,} devices, 4 partitions, runs: {given['runs']}.",
             f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}; load "
             f"average before the runs {load['min']:.1f}-{load['max']:.1f}.",
+            "Versions: " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()) + ".",
             *ratios(results["rows"]),
-            NOTES.format(rate=given["rate"]),
+            NOTES,
+            *([PACED.format(rate=given["rate"])] if given["rate"] else []),
         ]
     )
 
@@ -67,18 +69,19 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return ["Ratios of events/s, the best of each: " + "; ".join(found) + "."] if found else []
 
 
-def line(row: Mapping[str, Any]) -> str:
+def line(row: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """One row; a row without a valid run says why."""
     title = row["title"] + (f" ({row['share']:.0%} of the events)" if row["share"] < 1 else "")
     if not row["valid"]:
         problem = " ".join(row["problem"].split())[:120].replace("|", "/")
-        return f"| {title} | INVALID: {problem} |" + " |" * (len(HEAD) - 2)
+        return f"| {title} | {row['fold']} | | INVALID: {problem} |" + " |" * (len(HEAD) - 4)
     found = row["figures"]
     durable = found["committed_per_s"]
     cells = [
-        title, spread(found["events_per_s"], ","), f"{durable['median']:,.0f}" if durable else "",
+        title, row["fold"], f"{inputs[row['form']]['bytes_per_event']:.0f}", spread(found["events_per_s"], ","),
+        f"{durable['median']:,.0f}" if durable else "",
         spread(found["cpu_s_per_million"], ".1f"), f"{found['rss_mb']['median']:.0f}", row["interval"],
-        _changelog(found), *_latency(row["latency"]), row["fold"],
+        _changelog(found), *_latency(row["latency"]),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
