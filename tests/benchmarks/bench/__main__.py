@@ -109,7 +109,7 @@ class Bench:
             try:
                 found |= paced.measure(row, self.stage, self.given.rate, self.given.seconds, 120.0)
             except FAILURES as error:
-                found["problem"] = " ".join(str(error).split())[:200]
+                found["problem"] = str(error)
         self.latency[row.name] = found
         say(f"{row.name:<24} {found['problem'] or (found['folded_ms'], found['durable_ms'])}")
         self.write()

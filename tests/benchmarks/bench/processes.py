@@ -77,8 +77,11 @@ class Daemons:
         found = []
         for child, url in zip(self.children, self._urls, strict=True):
             self.check(child)
-            with urllib.request.urlopen(url, timeout=30) as answer:
-                page = figures.by_name(answer.read().decode())
+            try:
+                with urllib.request.urlopen(url, timeout=30) as answer:
+                    page = figures.by_name(answer.read().decode())
+            except OSError as error:  # it has just ended, or hangs
+                raise Failed(f"{error}: {child.tail()}") from None
             found.append(int(figures.total(page, name, labels)))
         return found
 

@@ -73,8 +73,7 @@ def line(row: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """One row; a row without a valid run says why."""
     title = row["title"] + (f" ({row['share']:.0%} of the events)" if row["share"] < 1 else "")
     if not row["valid"]:
-        problem = " ".join(row["problem"].split())[:120].replace("|", "/")
-        return f"| {title} | {row['fold']} | | INVALID: {problem} |" + " |" * (len(HEAD) - 4)
+        return f"| {title} | {row['fold']} | | INVALID: {short(row['problem'])} |" + " |" * (len(HEAD) - 4)
     found = row["figures"]
     durable = found["committed_per_s"]
     cells = [
@@ -84,6 +83,11 @@ def line(row: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         _changelog(found), *_latency(row["latency"]),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
+
+
+def short(problem: str) -> str:
+    """Fit for a cell; the whole of it is in the JSON."""
+    return " ".join(problem.split())[:120].replace("|", "/")
 
 
 def spread(figure: Mapping[str, float], form: str) -> str:
@@ -108,7 +112,7 @@ def _latency(latency: Mapping[str, Any] | None) -> tuple[str, str]:
     if latency is None:
         return "", ""
     if latency["problem"]:
-        return latency["problem"], ""
+        return short(latency["problem"]), ""
 
     def pair(found: Mapping[str, float] | None) -> str:
         return f"{found['p50']:,.0f} / {found['p99']:,.0f}" if found else ""
