@@ -1,4 +1,4 @@
-"""Somebody opts out: every tier of the whole stack forgets her part from that moment on, and opting in starts afresh."""
+"""Somebody opts out: every tier of the whole stack forgets her part from then on, and opting in starts afresh."""
 
 from __future__ import annotations
 

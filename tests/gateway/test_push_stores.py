@@ -76,6 +76,25 @@ async def test_the_field_goes_on_from_kafka_while_redis_is_away(make_settings: C
                 assert sorted(ear.heard) == await logged(settings)
 
 
+async def test_a_field_that_nobody_folds_any_more_is_told_as_stale(make_settings: Callable[..., Settings]) -> None:
+    """Though the publisher goes on with what there was."""
+    settings = make_settings(partitions=2, shards=4, checkpoint_ms=100, session_timeout_s=6, gateway_stale_ms=1_000)
+    async with publisher(settings) as log, serving(settings) as served, sse(served, include="field") as ear:
+
+        def stale() -> bool | None:
+            return ear.of("field")[-1]["reflects"]["stale"] if ear.of("field") else None
+
+        async with published(settings):
+            with WorkerProcess(settings):
+                await publish(log, [say("ana", "BLOOM", now(), room="hall")])
+                await ear.until(lambda: stale() is False and ear.of("field")[-1]["watermark"] > 0, "the field")
+            await publish(log, [say("ana", "BLOOM", now(), room="attic")])
+            await ear.until(stale, "that nobody has folded it")
+            assert ear.of("field")[-1]["reflects"]["tier"] == "redis"
+            with WorkerProcess(settings):
+                await ear.until(lambda: stale() is False, "that somebody has")
+
+
 async def test_who_is_out_is_not_pushed(settings: Settings) -> None:
     """Seen in the stream, and of those who went before this gateway began, from PostgreSQL."""
     async with database(settings), publisher(settings) as log:
