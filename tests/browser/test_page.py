@@ -16,10 +16,13 @@ SIGNATURE = """() => { const c = document.getElementById('field'); const d = c.g
     c.width, c.height).data; let h = 0; for (let i = 0; i < d.length; i += 97) h = (h * 31 + d[i]) | 0; return h; }"""
 
 
-FEWEST = """() => { const list = document.getElementById('rooms-list'); window.fewest = list.children.length;
+FEWEST = """() => { const [list, number] = ['rooms-list', 'resonance'].map(id => document.getElementById(id));
+    window.fewest = list.children.length; window.unsaid = 0;
     new MutationObserver(() => { window.fewest = Math.min(window.fewest, list.children.length); })
-        .observe(list, { childList: true }); }"""
-"""Rooms that were listed at any time since."""
+        .observe(list, { childList: true });
+    new MutationObserver(() => { window.unsaid += number.textContent === '–'; })
+        .observe(number, { childList: true, characterData: true, subtree: true }); }"""
+"""Fewest rooms that were listed since, and how often there was no resonance."""
 
 
 async def test_it_loads_without_a_fault_and_asks_nobody_else(browser: Browser) -> None:
@@ -80,6 +83,7 @@ async def test_back_in_time_and_forward_until_now(browser: Browser) -> None:
         await visit.page.check("#speed-300", force=True)
         await visit.mode("live", "fresh")  # the past has joined the present
         assert await visit.page.evaluate("window.fewest") > 2, "what was shown stays until the next is whole"
+        assert await visit.page.evaluate("window.unsaid") == 0
         assert not await visit.page.is_visible("#now")
         assert visit.faults == []
 

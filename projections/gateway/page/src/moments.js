@@ -41,6 +41,11 @@ export class Moments {
     return this.mode === "past" || this.mode === "scrubbing" || (this.mode === "paused" && this.#resume !== null);
   }
 
+  /** Whether what is shown is still what was before. */
+  get settling() {
+    return this.#coming !== null;
+  }
+
   /** To the present: everything anew. */
   live() {
     clearTimeout(this.#seeking);
