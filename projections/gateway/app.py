@@ -49,7 +49,7 @@ def build(settings: Settings) -> Gateway:
     past = Past(reader.cold, Kept(settings, redis, reader.hot.rest, reader.performance), lambda: reader.generation)
     return Gateway(
         settings, pool, redis, intake=Intake(settings, pool, redis), reader=reader, past=past, watch=watch,
-        hub=Hub(settings, redis, pool), calculator=Calculator(settings),
+        hub=Hub(settings, redis, pool, watch.behind), calculator=Calculator(settings),
         archaeology=Archaeology(
             reader.cold, past.kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms
         ),

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from projections.gateway.optouts import OptOuts
 from projections.gateway.past import Busy, Past
 from projections.gateway.pseudonyms import pseudonym
 from projections.gateway.pushed import Batch, Heard, Reading, id_of
+from projections.gateway.reader import never_behind
 from projections.gateway.states import States
 from projections.gateway.tail import Tail
 from projections.gateway.unless import unless, whole
@@ -52,13 +53,15 @@ TICK_S: Final = 0.5
 class Hub:
     """A ``Part`` of the gateway. ``positions`` is what its listeners have heard; None before Kafka has answered."""
 
-    def __init__(self, settings: Settings, redis: Redis, pool: Pool) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis, pool: Pool, behind: Callable[[Vector, int], bool] = never_behind
+    ) -> None:
         self.settings = settings
         self.groups = Groups()
         self.listeners: set[Listener] = set()
         self.opt_outs = OptOuts(pool)
         self.tail = Tail(settings.push_tail_events, TAIL_BATCHES)
-        self.states = States(settings, redis, self.groups)
+        self.states = States(settings, redis, self.groups, behind)
         self.positions: Vector | None = None
         self.reading = Reading(settings)
         self._histories = 0

@@ -2,7 +2,7 @@
 
 OPT_* are seen in the stream as they come. Those from before the gateway started are read from ``opt_toggles`` when
 PostgreSQL is there, and again every minute: the projector may have been behind the first time. Until then such a
-device is not known to be out.
+device is not known to be out; so whoever wants the past waits for the first answer.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class OptOuts:
         self._pool = pool
         self._devices_max = devices_max
         self._toggles: dict[str, list[Toggle]] = {}
+        self._asked = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._toggles)
@@ -86,8 +87,14 @@ class OptOuts:
                 wait_s = EVERY_S
             except (psycopg.Error, PoolTimeout, PoolClosed, OSError, TimeoutError) as error:
                 log.debug("who is out is not read: %r", error)
+            self._asked.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), wait_s)
+
+    async def asked(self, within_s: float) -> None:
+        """Wait until PostgreSQL was asked for the first time, whether it answered or not; so long at most."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), within_s)
 
     async def load(self) -> None:
         """What PostgreSQL knows; raises what psycopg raises."""

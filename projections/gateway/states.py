@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -42,12 +42,16 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class States:
-    """Hands messages to ``groups``."""
+    """Hands messages to ``groups``. ``behind``: whether the log has had more than positions for so long (ms): while
+    nothing is folded the publisher goes on with what there was."""
 
-    def __init__(self, settings: Settings, redis: Redis, groups: Groups) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis, groups: Groups, behind: Callable[[dict[int, int], int], bool]
+    ) -> None:
         self._settings = settings
         self._redis = redis
         self._groups = groups
+        self._behind = behind
         self._generation = settings.generation
         self._heard_s = -1e9
         self._at = -1
@@ -129,9 +133,11 @@ class States:
 
     def _reflecting(self, content: dict[str, Any]) -> dict[str, Any]:
         age_ms = max(0, now_ms() - content["at"])
+        positions = {int(number): at for number, at in content["positions"].items()}
+        stale = age_ms > 1000 * self._settings.hot_s or self._behind(positions, self._settings.gateway_stale_ms)
         reflects = {
             "tier": self.tier, "positions": content["positions"], "at": content["at"], "age_ms": age_ms,
-            "generation": self._generation, "stale": age_ms > 1000 * self._settings.hot_s,
+            "generation": self._generation, "stale": stale,
         }  # fmt: skip
         return {**content, "reflects": reflects}
 
