@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from streams.publish import LogPublisher
+from deploy.backend import Publisher
 from streams.settings import Settings
 from tests.fixtures.gateway import serving
 from tests.gateway.pushing import in_order, logged, publish, publisher, sse, ws
@@ -22,7 +22,7 @@ from tests.worlds import say
 
 
 @asynccontextmanager
-async def publishing(log: LogPublisher, start: int) -> AsyncIterator[asyncio.Event]:
+async def publishing(log: Publisher, start: int) -> AsyncIterator[asyncio.Event]:
     """Events keep being published while the block lasts, a few every 10 ms."""
     over, number = asyncio.Event(), start
 
