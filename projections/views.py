@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from aiokafka.errors import KafkaError
 
-from projections.backoff import Backoff
+from projections.backoff import Backoff, log_of
 from streams.changelog import ChangelogFollower, whole
 from streams.changes import FieldReading, ShardView, load_view, merge
 from streams.errors import PartUnavailable
@@ -59,7 +59,7 @@ class Views:
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Follow until stopped; Kafka, and the changelog itself, may come and go."""
-        backoff = Backoff("kafka", stop)
+        backoff = Backoff(log_of(self._settings), stop)
         while not stop.is_set():
             try:
                 await self._follower.start()

@@ -10,7 +10,7 @@ from typing import Any
 from deploy import pacing
 from projections.embedded.build import build
 from projections.gateway.app import create_app
-from projections.gateway.run import Guest, config, listen
+from projections.gateway.run import NO_KEY, Guest, config, listen
 from streams import metrics, simulate
 from streams.embedded.driver import Driver
 from streams.embedded.publisher import SqlitePublisher
@@ -51,6 +51,8 @@ class InProcess:
         except BaseException:
             driver.close()
             raise
+        if not self._settings.gateway_key:
+            self._say(NO_KEY)
         self._folding = asyncio.create_task(asyncio.to_thread(driver.run, self._stop), name="fold")
         self._folding.add_done_callback(self._over)
         self._gateway = Guest(config(create_app(build(self._settings), self._ended), self._settings))

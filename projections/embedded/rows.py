@@ -74,7 +74,7 @@ class EmbeddedRows:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Writes rows until stopped."""
-        backoff = Backoff("rows", stop)
+        backoff = Backoff("sqlite", stop)
         try:
             while not stop.is_set():
                 try:
@@ -131,8 +131,8 @@ class EmbeddedRows:
         async with self._turns:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, asked)
-            except sqlite3.OperationalError as error:
-                log.debug("a question was given up: %s", error)
+            except sqlite3.Error as error:
+                log.warning("a question to the rows was given up: %s", error)
                 return None
 
     async def _project(self, stop: asyncio.Event) -> None:
@@ -148,18 +148,18 @@ class EmbeddedRows:
 
     def _open(self, store: Store) -> sqlite3.Connection:
         """The file, empty where there was none that fits this log."""
-        ends = records.ends(store)
         if self._path.exists():
+            db = _connect(self._path)
             try:
-                db = _connect(self._path)
-                (found,) = db.execute("PRAGMA user_version").fetchone()
-                self.positions = dict(db.execute(query("embedded_positions"))) if found == FORMAT else {}
-                if found == FORMAT and all(ends.get(number, 0) > at for number, at in self.positions.items()):
+                positions = _positions(db)
+                ends = records.ends(store)
+                if positions is not None and all(ends.get(number, 0) > at for number, at in positions.items()):
+                    self.positions = positions
                     return db
-                db.close()
                 log.warning("%s is of another version or of another log: it is written anew", self._path)
             except sqlite3.DatabaseError as error:
                 log.warning("%s cannot be read (%s): it is written anew", self._path, error)
+            db.close()
             for end in ("", "-wal", "-shm"):
                 self._path.with_name(FILE + end).unlink(missing_ok=True)
         self.positions = {}
@@ -206,6 +206,12 @@ class EmbeddedRows:
             event.type, _encode(data_of(event)).decode(), event.x, event.y, event.z, event.intensity / MILLION,
             resonance(event, self._weights), entry.received_ms, partition, entry.offset, index,
         )  # fmt: skip
+
+
+def _positions(db: sqlite3.Connection) -> Positions | None:
+    """None: they are of another version."""
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    return dict(db.execute(query("embedded_positions"))) if found == FORMAT else None
 
 
 def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 from aiokafka.errors import KafkaError
 
-from projections.backoff import Backoff
+from projections.backoff import Backoff, log_of
 from projections.gateway.producing import connect
 from projections.gateway.room import Full, Room
 from projections.gateway.stores import Aim, Connect, Line
@@ -133,7 +133,7 @@ class Gather:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped; Kafka may come and go."""
-        backoff = Backoff("kafka", stop)
+        backoff = Backoff(log_of(self._settings), stop)
         following = asyncio.create_task(self._target.run(stop))
         await unless(stop, self._target.first())
         while not stop.is_set():

@@ -19,7 +19,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from msgspec.structs import replace
 
-from projections.backoff import Backoff
+from projections.backoff import Backoff, log_of
 from projections.gateway.filters import Filters, read
 from projections.gateway.listener import Listener
 from projections.gateway.optouts import OptOuts
@@ -120,7 +120,7 @@ class Hub:
         self.states.greet(listener, filters)
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        backoff = Backoff("kafka", stop)
+        backoff = Backoff(log_of(self.settings), stop)
         while not stop.is_set():
             consumer = self._open_log("field-push")
             try:

@@ -191,7 +191,7 @@ class Reader:
             self._follow(field.generation)
             if kept is None or kept.generation != field.generation or kept.computed_at <= field.computed_at:
                 await self.hot.keep(field)
-                return self._hold(field, "database")
+                return self._hold(field, self.cold.tier)
         if kept is not None:
             return self._hold(kept, self.hot.tier)
         raise Away

@@ -100,6 +100,7 @@ class Hot(Protocol):
 class Cold(Protocol):
     """What is asked when nothing hotter answers, and for rooms that are over. None: it does not answer."""
 
+    tier: TierName
     rest: Rest
 
     async def field(self) -> Snapshot | None: ...
