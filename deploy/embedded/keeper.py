@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from projections.gateway.run import NO_KEY, Guest, config, listen
 from streams import metrics, simulate
 from streams.embedded.driver import Driver
 from streams.embedded.publisher import SqlitePublisher
+from streams.errors import FieldError
 from streams.settings import Settings
 
 
@@ -32,6 +34,7 @@ class InProcess:
         self._say = say
         self._ended = ended
         self._stop = threading.Event()
+        self._failed = False
         self._driver: Driver | None = None
         self._folding: asyncio.Task[None] | None = None
         self._gateway: Guest | None = None
@@ -45,17 +48,16 @@ class InProcess:
             loop.call_soon_threadsafe(self._say, line)
 
         self._driver = driver = await asyncio.to_thread(Driver, self._settings, say)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(driver.close)
+            listening = undo.enter_context(listen(self._settings))
             metrics.serve("worker", self._settings)
-            listening = listen(self._settings)
-        except BaseException:
-            driver.close()
-            raise
+            undo.pop_all()
         if not self._settings.gateway_key:
             self._say(NO_KEY)
         self._folding = asyncio.create_task(asyncio.to_thread(driver.run, self._stop), name="fold")
         self._folding.add_done_callback(self._over)
-        self._gateway = Guest(config(create_app(build(self._settings), self._ended), self._settings))
+        self._gateway = Guest(config(create_app(build(self._settings), self._broken), self._settings))
         self._serving = asyncio.create_task(self._gateway.serve([listening]), name="gateway")
         self._serving.add_done_callback(self._over)
         try:
@@ -84,9 +86,15 @@ class InProcess:
         for task in (self._folding, self._serving, self._feeding):
             if task is not None and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        if self._failed:
+            raise FieldError("a part of the gateway has ended; the lines above say why")
 
     async def revive(self) -> None:
         """Nothing stays down beside this process itself."""
+
+    def _broken(self) -> None:
+        self._failed = True
+        self._ended()
 
     def _over(self, task: asyncio.Task[Any]) -> None:
         self._ended()

@@ -17,8 +17,11 @@ import pytest
 from playwright.async_api import Browser
 
 from deploy import processes
+from deploy.embedded.keeper import InProcess
 from projections.embedded.rows import FILE
+from projections.embedded.watch import EmbeddedWatch
 from streams.embedded.store import file_of
+from streams.errors import FieldError
 from streams.settings import Settings
 from tests.browser.visiting import Visit
 from tests.conformance.test_gateway import projected
@@ -240,6 +243,20 @@ async def test_a_room_that_is_over_is_told(settings: Settings) -> None:
         found = (await client.get(f"{BASE}/rooms/hall")).json()
         assert (found["data"]["open"], found["data"]["devices"]) == (False, 1)
         assert (await client.get(f"{BASE}/rooms/attic")).status_code == 404
+
+
+async def test_a_part_that_ends_ends_the_field(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: EmbeddedWatch, stop: asyncio.Event) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(EmbeddedWatch, "run", broken)
+    ended = asyncio.Event()
+    keeper = InProcess(replace(settings, worker_metrics_port=0, gateway_port=0), None, print, ended.set)
+    await keeper.start()
+    async with asyncio.timeout(60):
+        await ended.wait()
+    with pytest.raises(FieldError, match="a part of the gateway"):
+        await keeper.stop()
 
 
 async def test_a_browser_shows_the_embedded_field(browser: Browser, settings: Settings) -> None:
