@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import logging
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from projections.follow import Pool
+from projections.gateway.stores import StoredToggle, Toggles
 from projections.queries import query
 from streams.events import OPT_OUT, OPTS, Event
 
@@ -38,8 +40,8 @@ Toggle = tuple[int, str, bool]
 class OptOuts:
     """By device its toggles in the order of (timestamp, id)."""
 
-    def __init__(self, pool: Pool, devices_max: int = DEVICES_MAX) -> None:
-        self._pool = pool
+    def __init__(self, stored: Toggles, devices_max: int = DEVICES_MAX) -> None:
+        self._stored = stored
         self._devices_max = devices_max
         self._toggles: dict[str, list[Toggle]] = {}
         self._asked = asyncio.Event()
@@ -97,11 +99,19 @@ class OptOuts:
             await asyncio.wait_for(self._asked.wait(), within_s)
 
     async def load(self) -> None:
-        """What PostgreSQL knows; raises what psycopg raises."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(query("push_opt_toggles"), {"most": self._devices_max})
-            rows = await cursor.fetchall()
-        for number, (device, at, id, out) in enumerate(rows):
+        """What is stored; raises what ``Toggles`` says."""
+        for number, (device, at, id, out) in enumerate(await self._stored(self._devices_max)):
             self.note(device, (at, id, out))
             if number % STEP == 0:
                 await asyncio.sleep(0)
+
+
+def stored_in(pool: Pool) -> Toggles:
+    """What PostgreSQL knows."""
+
+    async def toggles(most: int) -> Sequence[StoredToggle]:
+        async with pool.connection() as connection:
+            cursor = await connection.execute(query("push_opt_toggles"), {"most": most})
+            return await cursor.fetchall()
+
+    return toggles
