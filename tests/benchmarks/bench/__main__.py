@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 from aiokafka.errors import KafkaError
 
+from deploy.cli import INTERRUPTED
 from deploy.local import kafka
 from streams.errors import FieldError
 from streams.settings import Settings, read
@@ -181,7 +182,7 @@ def main() -> int:
     if given.list:
         print("\n".join(f"{row.name:<24} {row.title}" for row in given.chosen))
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     java = any(row.kind in JAVA for row in given.chosen)
     tools = setup.bring(say, java)
     parts = session()
@@ -200,6 +201,9 @@ def main() -> int:
     except FieldError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print(f"bench: stopped; what there is is in {given.out}", file=sys.stderr)
+        return INTERRUPTED
     finally:
         parts.end()
     found = bench.results()
