@@ -132,7 +132,7 @@ class EmbeddedRows:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, asked)
             except sqlite3.Error as error:
-                log.warning("a question to the rows was given up: %s", error)
+                log.info("a question to the rows was given up: %s", error)
                 return None
 
     async def _project(self, stop: asyncio.Event) -> None:
@@ -149,17 +149,14 @@ class EmbeddedRows:
     def _open(self, store: Store) -> sqlite3.Connection:
         """The file, empty where there was none that fits this log."""
         if self._path.exists():
-            db = _connect(self._path)
             try:
-                positions = _positions(db)
-                ends = records.ends(store)
+                positions, ends = _positions(self._path), records.ends(store)
                 if positions is not None and all(ends.get(number, 0) > at for number, at in positions.items()):
                     self.positions = positions
-                    return db
+                    return _connect(self._path)
                 log.warning("%s is of another version or of another log: it is written anew", self._path)
             except sqlite3.DatabaseError as error:
                 log.warning("%s cannot be read (%s): it is written anew", self._path, error)
-            db.close()
             for end in ("", "-wal", "-shm"):
                 self._path.with_name(FILE + end).unlink(missing_ok=True)
         self.positions = {}
@@ -208,17 +205,22 @@ class EmbeddedRows:
         )  # fmt: skip
 
 
-def _positions(db: sqlite3.Connection) -> Positions | None:
+def _positions(path: Path) -> Positions | None:
     """None: they are of another version."""
-    (found,) = db.execute("PRAGMA user_version").fetchone()
-    return dict(db.execute(query("embedded_positions"))) if found == FORMAT else None
+    with contextlib.closing(_connect(path)) as db:
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        return dict(db.execute(query("embedded_positions"))) if found == FORMAT else None
 
 
 def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
     """A power cut may take the last rows with their position: they are written again."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA synchronous = normal")
+    try:
+        db.execute("PRAGMA synchronous = normal")
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 
