@@ -91,7 +91,10 @@ class Stage:
         """Arrays or frames of one partition each; the bytes sent."""
         encode = encode_batch if form == "array" else encode_frame
         sent = 0
-        async with AIOKafkaProducer(bootstrap_servers=self.broker, linger_ms=20, max_batch_size=1 << 20) as producer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.broker, linger_ms=20, max_batch_size=1 << 20, enable_idempotence=True
+        )
+        async with producer:
             for partition, group in _groups(load.events(count, devices=self.devices), RECORD_EVENTS[form]):
                 value = encode([as_event(one) for one in group])
                 sent += len(value)
