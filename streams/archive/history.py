@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
-from streams.archive.format import blocks, read_file
+from streams.archive.format import Block, Packed, blocks
 from streams.archive.store import File, Store
+from streams.chunks import Chunk
 from streams.entry import Entry
 from streams.errors import ArchiveError, HistoryError
 from streams.history import History, KafkaHistory
 from streams.settings import Settings
 
+T = TypeVar("T")
 NEITHER: Final = "neither in Kafka nor in"
 
 
@@ -39,25 +41,30 @@ class ArchiveHistory:
 
     async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
         """As ``History`` says; HistoryError too when a file is damaged or gone."""
+        async for found in self._walk(partition, start, end, Block.entries):
+            yield [one for one in found if start <= one.offset < end]
+
+    def pieces(self, partition: int, start: int, end: int) -> AsyncIterator[Packed]:
+        """As ``History`` says; HistoryError too when a file is damaged or gone."""
+        return self._walk(partition, start, end, Block.packed)
+
+    async def _walk(self, partition: int, start: int, end: int, take: Callable[[Block], T]) -> AsyncIterator[T]:
+        """What ``take`` makes of each block that has entries with start <= offset < end."""
         at = start
         for file in self.overlapping(partition, start, end):
             if file.first > at:
                 break
-            async for entries in self.of_file(partition, file, at, end):
-                yield entries
+            data = await asyncio.to_thread(self.store.read, partition, file)
+            try:
+                for block in blocks(data):
+                    if block.high >= at and block.low < end:
+                        yield take(block)
+                        await asyncio.sleep(0)
+            except ArchiveError as error:
+                raise self.store.damaged(partition, file, error) from None
             at = file.last + 1
         if at < end:
             raise self.missing(partition, at, end)
-
-    async def of_file(self, partition: int, file: File, start: int, end: int) -> AsyncIterator[list[Entry]]:
-        """Entries of one file with start <= offset < end."""
-        data = await asyncio.to_thread(self.store.read, partition, file)
-        try:
-            for entries in read_file(data, start, end):
-                yield entries
-                await asyncio.sleep(0)
-        except ArchiveError as error:
-            raise self.store.damaged(partition, file, error) from None
 
     async def last(self, partition: int) -> Entry | None:
         """The newest entry of a partition."""
@@ -129,29 +136,37 @@ class JoinedHistory:
 
     async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
         """As ``History`` says."""
+        async for source, low, high in self._parts(partition, start, end):
+            async for entries in source.entries(partition, low, high):
+                yield entries
+
+    async def pieces(self, partition: int, start: int, end: int) -> AsyncIterator[Chunk | Packed]:
+        """As ``History`` says."""
+        async for source, low, high in self._parts(partition, start, end):
+            async for piece in source.pieces(partition, low, high):
+                yield piece
+
+    async def _parts(self, partition: int, start: int, end: int) -> AsyncIterator[tuple[History, int, int]]:
+        """Who has which offsets, in order: the archive all that it has, the log the rest."""
         at = start
         for file in self._archive.overlapping(partition, start, end):
             if file.first > at:
-                async for entries in self._of_log(partition, at, file.first):
-                    yield entries
+                yield await self._log_has(partition, at, file.first), at, file.first
             at = max(at, file.first)
-            async for entries in self._archive.of_file(partition, file, at, end):
-                yield entries
+            yield self._archive, at, min(end, file.last + 1)
             at = file.last + 1
         if at < end:
-            async for entries in self._of_log(partition, at, end):
-                yield entries
+            yield await self._log_has(partition, at, end), at, end
 
     async def _received(self, partition: int, offset: int) -> list[int]:
         """When the record at an offset was received; its events may be judged by other settings by now."""
         return [entry.received_ms async for some in self._log.entries(partition, offset, offset + 1) for entry in some]
 
-    async def _of_log(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+    async def _log_has(self, partition: int, start: int, end: int) -> History:
         first, _ = (await self._log.bounds()).get(partition, (end, end))
         if start < first:
             raise self._archive.missing(partition, start, min(first, end), NEITHER)
-        async for entries in self._log.entries(partition, start, end):
-            yield entries
+        return self._log
 
 
 @asynccontextmanager

@@ -8,10 +8,12 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import msgspec
+import numpy as np
 
+from streams.archive.format import Packed
 from streams.changes import Marker, encode
 from streams.errors import FieldError, FoldVersionError
 from streams.events import Event
@@ -25,6 +27,18 @@ from streams.table import position_key, record_key
 _Values = list[tuple[int, bytes]]
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_checkpoint: Final = msgspec.msgpack.Decoder(tuple[_Values, _Values, bytes]).decode
+
+
+_ODD: Final = 2
+
+
+class _Block(ctypes.Structure):
+    """The layout is that of ``Block`` in ``src/block.rs``."""
+
+    _fields_: ClassVar[Any] = [
+        ("frame", ctypes.c_char_p), ("length", ctypes.c_size_t), ("offsets", ctypes.c_void_p),
+        ("counts", ctypes.c_void_p), ("entries", ctypes.c_size_t), ("start", ctypes.c_int64), ("end", ctypes.c_int64),
+    ]  # fmt: skip
 
 
 class NativeFoldError(FieldError):
@@ -103,6 +117,19 @@ class NativeFold:
     def fold_chunk(self, cursor: Cursor) -> None:
         """Fold plain records on from the cursor; ``expect`` first. Where it stops, and why, is in the cursor."""
         self._call("chunk", ctypes.byref(cursor))
+
+    def fold_block(self, packed: Packed, start: int, end: int) -> bool:
+        """Fold the entries with ``start`` <= offset < ``end``; False, and nothing folded, where Python is to look."""
+        offsets, counts = np.ascontiguousarray(packed.offsets, "<i8"), np.ascontiguousarray(packed.counts, "<u4")
+        block = _Block(
+            packed.frame, len(packed.frame), offsets.ctypes.data, counts.ctypes.data, len(offsets), start, end
+        )
+        answer = self._library.field_fold_block(self._handle, ctypes.byref(block))
+        if answer == _ODD:
+            return False
+        if answer:
+            raise NativeFoldError(self._text().decode())
+        return True
 
     def checkpoint(self, writer: str, full: bool = False) -> Checkpoint:
         """Settle and encode the shards that changed since the last checkpoint, and forget that they did."""

@@ -16,6 +16,7 @@ _FUNCTIONS: Final = {
     "events": (ctypes.c_int64, *_BYTES),
     "plain": (ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint32),
     "chunk": (ctypes.c_void_p,),
+    "block": (ctypes.c_void_p,),
     "checkpoint": (*_BYTES, ctypes.c_bool),
     "numbers": (ctypes.POINTER(ctypes.c_int64),),
     "stand": (ctypes.c_int64,),

@@ -6,6 +6,7 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 
+use crate::block::{self, Block};
 use crate::chunk::{self, Cursor, Plain};
 use crate::event::{OPT_IN, OPT_OUT};
 use crate::fold::{read_event, PartitionFold, Rules};
@@ -118,6 +119,27 @@ pub unsafe extern "C" fn field_fold_chunk(handle: *mut Handle, cursor: *mut Curs
     });
     (*handle).plain = plain;
     answer
+}
+
+/// Fold the entries of an archive's block, as `block::run` says; 2 when nothing was folded, for Python to look.
+///
+/// # Safety
+/// `handle` is of `field_fold_new`; `block` and what it names are readable.
+#[no_mangle]
+pub unsafe extern "C" fn field_fold_block(handle: *mut Handle, block: *const Block) -> i32 {
+    let block = &*block;
+    let frame = bytes_of(block.frame, block.length);
+    let offsets = slice::from_raw_parts(block.offsets, block.entries);
+    let counts = slice::from_raw_parts(block.counts, block.entries);
+    let mut plain = std::mem::take(&mut (*handle).plain);
+    let mut taken = false;
+    let answer = call(&mut *handle, |fold, _| {
+        let entries = offsets.iter().copied().zip(counts.iter().copied());
+        taken = block::run(fold, &mut plain.rows, frame, entries, block.start..block.end);
+        Ok(())
+    });
+    (*handle).plain = plain;
+    if answer == 0 && !taken { 2 } else { answer }
 }
 
 /// A checkpoint; the text is MessagePack: `[[[shard, change], ...], [[shard, record], ...], position record]`.

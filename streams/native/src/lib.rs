@@ -2,6 +2,7 @@
 //! stays the oracle. `streams/native/*.py` is the other side.
 
 pub mod batch;
+pub mod block;
 pub mod chunk;
 pub mod data;
 pub mod event;
