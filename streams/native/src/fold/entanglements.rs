@@ -165,7 +165,8 @@ impl Bonds {
         };
         if seated[device as usize] {
             for other in &made {
-                if other.device != device && seated[other.device as usize] && is_near(other, &own, rules.echo_distance) {
+                let is_there = other.device != device && seated[other.device as usize];
+                if is_there && is_near(other, &own, rules.echo_distance) {
                     self.echo(names.text(device), names.text(other.device), second, rules);
                 }
             }

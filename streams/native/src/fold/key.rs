@@ -35,25 +35,28 @@ impl Memories {
 type Ids = HashMap<([u8; 16], u32), i64, Seeded>;
 
 /// Acceptance, tail and base of one routing key. Times in ms.
+///
+/// In the order in which an event asks for them: there are many keys, and memory is slow.
+#[repr(C)]
 pub struct Key {
-    pub name: Box<str>,
     pub watermark: i64,
     pub settled: i64,
-    /// of the devices that are in any part of it
-    pub names: Names,
-    pub windows: Dense<Window>,
     pub tail: Vec<Entry>,
     /// the texts of the tail
     pub text: Vec<u8>,
-    pub base: State,
+    threshold: usize,
+    /// number of the device that the key is called after, once that is known
+    own: Option<u32>,
     /// whether there can be a room or a pair: most keys are devices by themselves and have no such rows
     pub is_social: bool,
     /// changed since the last record
     pub is_dirty: bool,
-    /// number of the device that the key is called after, once that is known
-    own: Option<u32>,
+    pub windows: Dense<Window>,
+    /// of the devices that are in any part of it
+    pub names: Names,
     ids: Option<Ids>,
-    threshold: usize,
+    pub name: Box<str>,
+    pub base: State,
 }
 
 impl Key {

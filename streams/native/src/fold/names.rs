@@ -147,28 +147,32 @@ impl Index {
 /// Texts by number and numbers by text, both in the order of adding.
 #[derive(Clone, Default)]
 pub struct Names {
-    texts: Vec<Box<str>>,
+    /// all texts, one after the other
+    all: String,
+    ends: Vec<u32>,
     index: Index,
 }
 
 impl Names {
     pub fn len(&self) -> usize {
-        self.texts.len()
+        self.ends.len()
     }
 
     /// The text of a number.
     #[inline]
     pub fn text(&self, number: u32) -> &str {
-        &self.texts[number as usize]
+        let at = number as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.all[start as usize..self.ends[at] as usize]
     }
 
     #[inline]
     pub fn find(&self, text: &str, seed: u64) -> Option<u32> {
-        if self.texts.len() <= LINEAR {
-            return self.texts.iter().position(|known| **known == *text).map(|at| at as u32);
+        if self.len() <= LINEAR {
+            return (0..self.len() as u32).find(|number| self.text(*number) == text);
         }
         let hashed = hash(text.as_bytes(), seed);
-        self.index.find(hashed, |number| *self.texts[number] == *text).map(|at| at as u32)
+        self.index.find(hashed, |number| self.text(number as u32) == text).map(|at| at as u32)
     }
 
     /// The number of a text, a new one if need be.
@@ -176,15 +180,17 @@ impl Names {
         if let Some(known) = self.find(text, seed) {
             return known;
         }
-        let number = self.texts.len();
-        self.texts.push(text.into());
-        let texts = &self.texts;
-        let hashes = |at: usize| hash(texts[at].as_bytes(), seed);
+        let number = self.len();
+        self.all.push_str(text);
+        self.ends.push(u32::try_from(self.all.len()).expect("names of more than 4 GiB"));
+        let mut index = std::mem::take(&mut self.index);
+        let hashes = |at: usize| hash(self.text(at as u32).as_bytes(), seed);
         for at in if number == LINEAR { 0 } else { number }..number + 1 {
             if number >= LINEAR {
-                self.index.add(hashes(at), at, |before| Some(hashes(before)));
+                index.add(hashes(at), at, |before| Some(hashes(before)));
             }
         }
-        u32::try_from(number).expect("more names than numbers")
+        self.index = index;
+        number as u32
     }
 }

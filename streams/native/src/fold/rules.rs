@@ -48,8 +48,8 @@ impl Rules {
         let echo_distance = from.float()?;
         let [echo_window_s, _half_life, _halvings, sequence_window] = ints(&mut from)?;
         let mut weights = [None; COUNT];
-        for (kind, weight) in [(BREATH, breath), (TOUCH, touch), (SPIRAL, spiral), (BLOOM, bloom), (SACRED_PHRASE, phrase)]
-        {
+        let given = [(BREATH, breath), (TOUCH, touch), (SPIRAL, spiral), (BLOOM, bloom), (SACRED_PHRASE, phrase)];
+        for (kind, weight) in given {
             if weight > WEIGHT_MAX * (1 << 20) {
                 return Err(Bad("a weight is too large"));
             }
