@@ -167,7 +167,7 @@ def test_records_of_another_fold_are_refused(native: ctypes.CDLL) -> None:
 
 def test_what_cannot_be_is_said(native: ctypes.CDLL) -> None:
     with pytest.raises(NativeFoldError, match="a weight is too large"):
-        NativeFold(native, 0, 2, Rules(weight_bloom=2**60 // 2**20))
+        NativeFold(native, 0, 2, Rules(weight_bloom=1_001))
     fold = NativeFold(native, 0, 2)
     with pytest.raises(NativeFoldError, match="generation"):
         fold.checkpoint("nobody")

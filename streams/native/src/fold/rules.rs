@@ -6,9 +6,10 @@ use crate::msgpack::{Bad, Reader};
 
 /// How many kinds of event there are, and the kind of an empty place.
 pub const COUNT: usize = KINDS.len();
-/// With these no sum of a slot can leave 64 bits: 2^40 events of full intensity.
-const WEIGHT_MAX: i64 = 8;
-const LARGE: i64 = 1 << 40;
+/// With these no sum of a slot can leave 64 bits before 2^33 events of full intensity.
+const WEIGHT_MAX: i64 = 1_000;
+/// Any other rule: some 35 years in milliseconds, so that no sum of times can.
+const RULE_MAX: i64 = 1 << 40;
 
 /// All rules, and what a fold derives from them once.
 pub struct Rules {
@@ -50,7 +51,7 @@ impl Rules {
         let mut weights = [None; COUNT];
         let given = [(BREATH, breath), (TOUCH, touch), (SPIRAL, spiral), (BLOOM, bloom), (SACRED_PHRASE, phrase)];
         for (kind, weight) in given {
-            if weight > WEIGHT_MAX * (1 << 20) {
+            if weight > WEIGHT_MAX {
                 return Err(Bad("a weight is too large"));
             }
             weights[kind as usize] = Some(weight);
@@ -84,7 +85,7 @@ fn ints<const N: usize>(from: &mut Reader) -> Result<[i64; N], Bad> {
     let mut found = [0; N];
     for place in &mut found {
         *place = from.int()?;
-        if !(0..=LARGE).contains(place) {
+        if !(0..=RULE_MAX).contains(place) {
             return Err(Bad("a rule is out of range"));
         }
     }
