@@ -78,6 +78,28 @@ def test_extremes(native: ctypes.CDLL, world: World, seed: int) -> None:
     twins.checkpoint()
 
 
+@law
+@given(st.integers(0, 2**32))
+def test_ties(native: ctypes.CDLL, seed: int) -> None:
+    """Few moments, few ids, few people, all in one room: nearly every place in the order is taken twice."""
+    chance = random.Random(seed)
+    twins = Twins(native, 1, Rules(lateness_ms=chance.choice((0, 999)), particles=5))
+    kinds = ("BLOOM", "BLOOM", "FIELD", "TOUCH", "OPT_OUT", "OPT_IN")
+    for at in range(40):
+        kind = chance.choice(kinds)
+        event = say(
+            chance.choice("abc"), kind, at // 10 + chance.choice((0, 0.5, 1)), room="hall",
+            id=event_id(chance.randrange(3)), to=chance.choice((None, "b")) if kind == "TOUCH" else None,
+            seq=chance.choice((None, chance.randrange(60), at)), epoch=chance.choice((0, 0, at // 20)),
+        )  # fmt: skip
+        twins.fold([event])
+        if chance.random() < 0.2:
+            twins.checkpoint()
+    twins.checkpoint()
+    twins.restart()
+    twins.checkpoint(full=True)
+
+
 @pytest.mark.parametrize("shards", [1, 8])
 def test_golden_story(native: ctypes.CDLL, shards: int) -> None:
     twins = Twins(native, shards)
@@ -127,6 +149,14 @@ def test_a_change_of_many_rows_is_divided_alike(native: ctypes.CDLL) -> None:
     crowd = [say(f"dev-{n}", "BLOOM", 1 + n / 1e4, room="attic") for n in range(10_000)]
     twins.fold(crowd + [say(f"dev-{n}", "ENTANGLE", 2, to=f"dev-{n + 1}") for n in range(10_500)])
     assert len(twins.checkpoint().changes) == 3
+
+
+def test_a_seat_is_free_at_the_very_millisecond(native: ctypes.CDLL) -> None:
+    """Ana falls silent after four seconds: a millisecond later cid has her seat, and what ben does is an echo."""
+    twins = Twins(native, 1, Rules(silence_ms=4_000, seats=2))
+    for name, second in (("ana", 0), ("ben", 2), ("cid", 3.9), ("ben", 4.001)):
+        twins.fold([say(name, "BLOOM", second, room="hall")])
+    twins.checkpoint()
 
 
 def test_memories_are_bounded_between_checkpoints(native: ctypes.CDLL) -> None:
