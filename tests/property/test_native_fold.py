@@ -146,7 +146,7 @@ def test_fleet(native: ctypes.CDLL, opts: float) -> None:
 def test_a_change_of_many_rows_is_divided_alike(native: ctypes.CDLL) -> None:
     """A room of more people than one record takes, and then pairs for one more record and a half."""
     twins = Twins(native, 1)
-    crowd = [say(f"dev-{n}", "BLOOM", 1 + n / 1e4, room="attic") for n in range(10_000)]
+    crowd = [say(f"dev-{n}", "ENTER", 1 + n / 1e4, room="attic") for n in range(10_000)]
     twins.fold(crowd + [say(f"dev-{n}", "ENTANGLE", 2, to=f"dev-{n + 1}") for n in range(10_500)])
     assert len(twins.checkpoint().changes) == 3
 
