@@ -38,8 +38,12 @@ class History(Protocol):
         Raises HistoryError when records from ``start`` on are no longer there.
         """
 
+
+class StoredHistory(History, Protocol):
+    """One whose stored form a compiled fold can take."""
+
     def pieces(self, partition: int, start: int, end: int) -> AsyncIterator[Chunk | Packed]:
-        """The same as it is stored, for a compiled fold; it may hold entries before ``start`` and after ``end`` too."""
+        """``entries`` as they are stored; there may be some before ``start`` and after ``end`` in them."""
 
 
 class KafkaHistory:

@@ -26,7 +26,7 @@ from streams.events import OPTS, Event
 from streams.fold.as_of import Acceptance
 from streams.fold.partition import Checkpoint
 from streams.fold.rules import Rules
-from streams.history import History
+from streams.history import StoredHistory
 from streams.native.fold import NativeFold
 from streams.replay.pace import Pace
 from streams.replay.pieces import fold_piece
@@ -64,7 +64,7 @@ class _Chosen:
 class ReplayFold:
     """Folds ``partition`` of ``history`` into the generation of ``settings``, as far as ``span`` goes."""
 
-    def __init__(self, settings: Settings, partition: int, history: History, span: Span, pace: Pace) -> None:
+    def __init__(self, settings: Settings, partition: int, history: StoredHistory, span: Span, pace: Pace) -> None:
         self._settings = settings
         self._partition = partition
         self._history = history
@@ -136,8 +136,8 @@ class ReplayFold:
         """Folds a step at a time, as much as the pace allows; how many events that was."""
         if isinstance(fold, NativeFold) and self._span.whole:
             async for piece in self._history.pieces(self._partition, start, end):
-                for events in fold_piece(fold, piece, (start, end), self._pace.turn, self._settings):
-                    yield events
+                for count in fold_piece(fold, piece, (start, end), self._pace.turn, self._settings):
+                    yield count
             return
         async for entries in self._history.entries(self._partition, start, end):
             for some in self._pace.slices(entries):

@@ -146,7 +146,7 @@ def test_fleet(native: ctypes.CDLL, opts: float) -> None:
 def test_a_change_of_many_rows_is_divided_alike(native: ctypes.CDLL) -> None:
     """A room of more people than one record takes, and then pairs for one more record and a half."""
     twins = Twins(native, 1)
-    crowd = [say(f"dev-{n}", "BLOOM", 1 + n / 1e4, room="attic") for n in range(10_000)]
+    crowd = [say(f"dev-{n}", "ENTER", 1 + n / 1e4, room="attic") for n in range(10_000)]
     twins.fold(crowd + [say(f"dev-{n}", "ENTANGLE", 2, to=f"dev-{n + 1}") for n in range(10_500)])
     assert len(twins.checkpoint().changes) == 3
 
@@ -159,9 +159,10 @@ def test_a_seat_is_free_at_the_very_millisecond(native: ctypes.CDLL) -> None:
     twins.checkpoint()
 
 
-def test_memories_are_bounded_between_checkpoints(native: ctypes.CDLL) -> None:
-    """More particles than are waited for, some of somebody who left; ids of one moment in any order."""
-    twins = Twins(native, 2, Rules(particles=50, quantum_fields=7))
+@pytest.mark.parametrize("shards", [1, 3])
+def test_memories_are_bounded_between_checkpoints(native: ctypes.CDLL, shards: int) -> None:
+    """More particles than are waited for or than all shards show, some of somebody who left; ids in any order."""
+    twins = Twins(native, shards, Rules(particles=50, quantum_fields=7))
     chance = random.Random(1)
     for at in range(4_000):
         kind = chance.choice(("BLOOM", "SACRED_PHRASE", "FIELD", "BLOOM"))
