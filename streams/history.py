@@ -85,6 +85,8 @@ class KafkaHistory:
         async with _started(ChunkConsumer.of(self._make_consumer(), self._settings.events_topic)) as consumer:
             async for chunks in self._fetched(consumer, partition, start, end):
                 for chunk in chunks:
+                    if chunk.base_offset >= end:
+                        return
                     yield chunk
 
     async def _fetched(self, consumer: Any, partition: int, start: int, end: int) -> AsyncIterator[list[Any]]:
