@@ -177,6 +177,39 @@ def test_frames_with_odd_columns(native: Native, batch: list[Event], data: st.Da
     compare(native, layout.pack(layout.Frame(len(batch), frame.columns | {name: column}, names, stored)), LATEST)
 
 
+@pytest.mark.parametrize("place", [b'"ana"', b'"extra"', b'"more"'])
+def test_every_byte_in_a_string(native: Native, place: bytes) -> None:
+    """In an id, in a key that nobody knows, and in its value."""
+    text = json.dumps(EXAMPLES["BLOOM", 1][0] | {"device_id": "ana", "extra": "more"}).encode()
+    for inner in (
+        *(bytes([byte]) for byte in range(256)),
+        b"\\n",
+        b"\\u0061",
+        b"\\x",
+        b'\\"',
+        "é".encode(),
+        b"\xed\xa0\x80",
+    ):
+        compare(native, text.replace(place, place[:-1] + inner + b'"'), LATEST)
+
+
+def test_a_known_key_may_be_escaped(native: Native) -> None:
+    text = json.dumps(EXAMPLES["BLOOM", 1][0] | {"more": 1, "data": {"radius": 1.5, "more": 1}})
+    for name in ("room_id", "seq", "position", "data", "radius"):
+        for spelled_name in (f"\\u{ord(name[0]):04x}{name[1:]}", name + "\\u0000"):
+            odd_one = text.replace('"more"', f'"{spelled_name}"')
+            assert compare(native, odd_one.encode(), LATEST).events == 0
+
+
+@pytest.mark.parametrize("depth", range(6))
+def test_depth(native: Native, depth: int) -> None:
+    plain = EXAMPLES["FIELD", 1][0]
+    some = [plain | {"data": {"harmonics": []}}, plain | {"data": {}}, plain | {"position": {"x": 1, "y": 1}}]
+    for document in (plain, *some):
+        found = compare(native, json.dumps(document).encode(), LATEST, Limits(depth_max=depth))
+        assert found.events == found.python_events
+
+
 def doubled(value: Any) -> Iterator[str]:
     """The text of a document with one of its keys twice, for every key in it."""
     if isinstance(value, list):
