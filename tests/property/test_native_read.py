@@ -31,7 +31,24 @@ numbers = st.one_of(
     st.from_regex(r"[-+]?[0-9]*\.?[0-9]*([eE][-+]?[0-9]*)?", fullmatch=True),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(2**70), 2**70).map(str),
-    st.sampled_from(["1e400", "-1e400", "1e-400", "-0", "-0.0", "-0e3", "0e9999", "2.5e-324", "1e22", "1e23", "9e15"]),
+    st.sampled_from(
+        [
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "-0",
+            "-0.0",
+            "-0e3",
+            "0e9999",
+            "2.5e-324",
+            "1e22",
+            "1e23",
+            "9e15",
+            "1.",
+            "1.e1",
+            "01",
+        ]
+    ),
 )
 moments = st.one_of(
     st.from_regex(
@@ -210,6 +227,14 @@ def test_depth(native: Native, depth: int) -> None:
         assert found.events == found.python_events
 
 
+@pytest.mark.parametrize("length", [64, 65, 256, 257])
+def test_long_entries_of_a_dictionary(native: Native, length: int) -> None:
+    event = Event(5, "0197746f-0000-7000-9000-000000000001", "OPT_IN", "ana", "ana")
+    frame = layout.unpack(encode_frame([event]))
+    for names in ([b"ana", b"b" * length], [b"b" * length]):
+        compare(native, layout.pack(frame._replace(names=names)), LATEST)
+
+
 def doubled(value: Any) -> Iterator[str]:
     """The text of a document with one of its keys twice, for every key in it."""
     if isinstance(value, list):
@@ -261,7 +286,7 @@ def test_small_nonsense(native: Native, value: bytes) -> None:
 
 def test_an_odd_element_costs_only_itself(native: Native) -> None:
     good = json.dumps(EXAMPLES["BLOOM", 1][0])
-    for odd_one in ("1", '{"a":{"b":"]\\""}}', "", '"}"', "{", "[[}", good[:-1], good + good):
+    for odd_one in ("1", '{"a":{"b":"]\\""}}', "", '"}"', "{", "[[}", '{"a":[}]}', good[:-1], good + good):
         found = compare(native, f"[{good}, {odd_one} ,{good}]".encode(), LATEST)
         assert found.events == (2 if found.python_events == 2 else 0), odd_one
     assert compare(native, f"[{good}, 1,{good}]".encode(), LATEST) == Compared(2, 2, 1)
