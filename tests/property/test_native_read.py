@@ -31,7 +31,24 @@ numbers = st.one_of(
     st.from_regex(r"[-+]?[0-9]*\.?[0-9]*([eE][-+]?[0-9]*)?", fullmatch=True),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(2**70), 2**70).map(str),
-    st.sampled_from(["1e400", "-1e400", "1e-400", "-0", "-0.0", "-0e3", "0e9999", "2.5e-324", "1e22", "1e23", "9e15"]),
+    st.sampled_from(
+        [
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "-0",
+            "-0.0",
+            "-0e3",
+            "0e9999",
+            "2.5e-324",
+            "1e22",
+            "1e23",
+            "9e15",
+            "1.",
+            "1.e1",
+            "01",
+        ]
+    ),
 )
 moments = st.one_of(
     st.from_regex(
@@ -177,6 +194,47 @@ def test_frames_with_odd_columns(reader: Native, batch: list[Event], data: st.Da
     compare(reader, layout.pack(layout.Frame(len(batch), frame.columns | {name: column}, names, stored)), LATEST)
 
 
+@pytest.mark.parametrize("place", [b'"ana"', b'"extra"', b'"more"'])
+def test_every_byte_in_a_string(reader: Native, place: bytes) -> None:
+    """In an id, in a key that nobody knows, and in its value."""
+    text = json.dumps(EXAMPLES["BLOOM", 1][0] | {"device_id": "ana", "extra": "more"}).encode()
+    for inner in (
+        *(bytes([byte]) for byte in range(256)),
+        b"\\n",
+        b"\\u0061",
+        b"\\x",
+        b'\\"',
+        "é".encode(),
+        b"\xed\xa0\x80",
+    ):
+        compare(reader, text.replace(place, place[:-1] + inner + b'"'), LATEST)
+
+
+def test_a_known_key_may_be_escaped(reader: Native) -> None:
+    text = json.dumps(EXAMPLES["BLOOM", 1][0] | {"more": 1, "data": {"radius": 1.5, "more": 1}})
+    for name in ("room_id", "seq", "position", "data", "radius"):
+        for spelled_name in (f"\\u{ord(name[0]):04x}{name[1:]}", name + "\\u0000"):
+            odd_one = text.replace('"more"', f'"{spelled_name}"')
+            assert compare(reader, odd_one.encode(), LATEST).events == 0
+
+
+@pytest.mark.parametrize("depth", range(6))
+def test_depth(reader: Native, depth: int) -> None:
+    plain = EXAMPLES["FIELD", 1][0]
+    some = [plain | {"data": {"harmonics": []}}, plain | {"data": {}}, plain | {"position": {"x": 1, "y": 1}}]
+    for document in (plain, *some):
+        found = compare(reader, json.dumps(document).encode(), LATEST, Limits(depth_max=depth))
+        assert found.events == found.python_events
+
+
+@pytest.mark.parametrize("length", [64, 65, 256, 257])
+def test_long_entries_of_a_dictionary(reader: Native, length: int) -> None:
+    event = Event(5, "0197746f-0000-7000-9000-000000000001", "OPT_IN", "ana", "ana")
+    frame = layout.unpack(encode_frame([event]))
+    for names in ([b"ana", b"b" * length], [b"b" * length]):
+        compare(reader, layout.pack(frame._replace(names=names)), LATEST)
+
+
 def doubled(value: Any) -> Iterator[str]:
     """The text of a document with one of its keys twice, for every key in it."""
     if isinstance(value, list):
@@ -228,7 +286,7 @@ def test_small_nonsense(reader: Native, value: bytes) -> None:
 
 def test_an_odd_element_costs_only_itself(reader: Native) -> None:
     good = json.dumps(EXAMPLES["BLOOM", 1][0])
-    for odd_one in ("1", '{"a":{"b":"]\\""}}', "", '"}"', "{", "[[}", good[:-1], good + good):
+    for odd_one in ("1", '{"a":{"b":"]\\""}}', "", '"}"', "{", "[[}", '{"a":[}]}', good[:-1], good + good):
         found = compare(reader, f"[{good}, {odd_one} ,{good}]".encode(), LATEST)
         assert found.events == (2 if found.python_events == 2 else 0), odd_one
     assert compare(reader, f"[{good}, 1,{good}]".encode(), LATEST) == Compared(2, 2, 1)

@@ -41,6 +41,15 @@ def test_an_event_of_python_reads_and_writes_alike(reader: Native, event: Event)
     assert reader.event(raw) == (raw, event.data.phase if event.type == "BREATH" else 0.0)
 
 
+@pytest.mark.parametrize("edge", [0, 2**5, 2**7, 2**8, 2**15, 2**16, 2**31, 2**32, 2**63 - 1])
+def test_whole_numbers_and_texts_at_the_edges_of_their_forms(reader: Native, edge: int) -> None:
+    for number in {max(edge - 1, 0), edge, min(edge + 1, 2**63 - 1), -edge, -edge - 1}:
+        name = "n" * (abs(number) if abs(number) < 2**17 else 1)
+        event = Event(number, "0197746f-0000-7000-9000-000000000001", "OPT_IN", name, name, 0, number, number)
+        raw = msgspec.msgpack.encode(event)
+        assert reader.event(raw) == (raw, 0.0)
+
+
 @given(events(), st.data())
 @settings(max_examples=500, deadline=None)
 def test_a_changed_event_is_refused_or_read(reader: Native, event: Event, data: st.DataObject) -> None:

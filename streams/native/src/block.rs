@@ -26,11 +26,17 @@ pub struct Block {
 
 /// Fold the entries, (offset, events), of a range of offsets; false, and nothing folded, where an event is not plain.
 pub fn run(
-    fold: &mut PartitionFold, rows: &mut Rows, frame: &[u8], entries: impl Iterator<Item = (i64, u32)>, range: Range<i64>,
+    fold: &mut PartitionFold,
+    rows: &mut Rows,
+    frame: &[u8],
+    entries: impl Iterator<Item = (i64, u32)>,
+    range: Range<i64>,
 ) -> bool {
     let found = if frame.is_empty() { None } else { read_record(frame, None, TIMESTAMP_MS_MAX, &LIMITS, rows) };
     let held = found.as_ref().map_or(0, |record| record.len());
-    if found.is_none() && !frame.is_empty() || (0..held).any(|at| found.map_or(true, |record| record.event(at).is_err())) {
+    if found.is_none() && !frame.is_empty()
+        || (0..held).any(|at| found.map_or(true, |record| record.event(at).is_err()))
+    {
         return false;
     }
     let mut at = 0;

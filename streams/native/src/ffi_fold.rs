@@ -98,7 +98,12 @@ pub unsafe extern "C" fn field_fold_events(handle: *mut Handle, offset: i64, eve
 /// `handle` is of `field_fold_new`.
 #[no_mangle]
 pub unsafe extern "C" fn field_fold_plain(
-    handle: *mut Handle, partition: u32, partitions: u32, skew_ms: i64, event_bytes_max: u64, depth_max: u32,
+    handle: *mut Handle,
+    partition: u32,
+    partitions: u32,
+    skew_ms: i64,
+    event_bytes_max: u64,
+    depth_max: u32,
 ) -> i32 {
     let limits = Limits { event_bytes_max: event_bytes_max as usize, depth_max };
     (*handle).plain = Plain { limits, skew_ms, partition, partitions, rows: Rows::default() };
@@ -139,7 +144,11 @@ pub unsafe extern "C" fn field_fold_block(handle: *mut Handle, block: *const Blo
         Ok(())
     });
     (*handle).plain = plain;
-    if answer == 0 && !taken { 2 } else { answer }
+    if answer == 0 && !taken {
+        2
+    } else {
+        answer
+    }
 }
 
 /// A checkpoint; the text is MessagePack: `[[[shard, change], ...], [[shard, record], ...], position record]`.
@@ -147,9 +156,7 @@ pub unsafe extern "C" fn field_fold_block(handle: *mut Handle, block: *const Blo
 /// # Safety
 /// `handle` is of `field_fold_new`; `writer` points to `size` bytes.
 #[no_mangle]
-pub unsafe extern "C" fn field_fold_checkpoint(
-    handle: *mut Handle, writer: *const u8, size: usize, full: bool,
-) -> i32 {
+pub unsafe extern "C" fn field_fold_checkpoint(handle: *mut Handle, writer: *const u8, size: usize, full: bool) -> i32 {
     let bytes = bytes_of(writer, size);
     call(&mut *handle, |fold, text| {
         let writer = std::str::from_utf8(bytes).map_err(|_| Bad("a writer is text"))?;

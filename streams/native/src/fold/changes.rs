@@ -53,11 +53,9 @@ fn divide(changed: &Changed) -> Vec<[(usize, usize); 4]> {
 
 fn record(heading: &Heading, changed: &Changed, part: &[(usize, usize); 4], more: bool) -> Vec<u8> {
     let mut to = b"{\"record\":\"changes\"".to_vec();
-    for (name, number) in [
-        ("partition", heading.place.partition),
-        ("shard", heading.place.shard),
-        ("position", heading.position),
-    ] {
+    for (name, number) in
+        [("partition", heading.place.partition), ("shard", heading.place.shard), ("position", heading.position)]
+    {
         json::name(&mut to, name);
         json::int(&mut to, number);
     }

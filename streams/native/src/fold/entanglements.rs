@@ -156,13 +156,7 @@ impl Bonds {
             made.retain(|gesture| gesture.second >= second - 1);
         }
         let device = entry.device;
-        let own = Gesture {
-            second,
-            device,
-            x: entry.x(),
-            y: plain(entry.y()),
-            z: plain(entry.z()),
-        };
+        let own = Gesture { second, device, x: entry.x(), y: plain(entry.y()), z: plain(entry.z()) };
         if seated[device as usize] {
             for other in &made {
                 let is_there = other.device != device && seated[other.device as usize];

@@ -198,9 +198,7 @@ fn read_kind(from: &mut Reader) -> Result<u8, Bad> {
     kind_of(name).ok_or(Bad("an unknown kind of event"))
 }
 
-fn list<'a, T>(
-    from: &mut Reader<'a>, mut read: impl FnMut(&mut Reader<'a>) -> Result<T, Bad>,
-) -> Result<Vec<T>, Bad> {
+fn list<'a, T>(from: &mut Reader<'a>, mut read: impl FnMut(&mut Reader<'a>) -> Result<T, Bad>) -> Result<Vec<T>, Bad> {
     let count = from.array()?;
     let mut found = Vec::new();
     for _ in 0..count {

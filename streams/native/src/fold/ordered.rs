@@ -163,9 +163,7 @@ impl<T> Texts<T> {
         let (at, hashed) = (self.items.len(), hash(name.as_bytes(), seed));
         self.items.push(Some((name, value)));
         let items = &self.items;
-        self.index.add(hashed, at, |before| {
-            items[before].as_ref().map(|(known, _)| hash(known.as_bytes(), seed))
-        });
+        self.index.add(hashed, at, |before| items[before].as_ref().map(|(known, _)| hash(known.as_bytes(), seed)));
         self.items[at].as_mut().map(|(_, value)| value).expect("it was just added")
     }
 

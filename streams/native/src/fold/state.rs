@@ -36,7 +36,13 @@ impl State {
 
     /// Fold events in order, with the toggles of the same stretch of time between them.
     pub fn fold(
-        &mut self, entries: &[Entry], text: &[u8], toggles: &[Toggle], register: &Toggles, names: &Names, rules: &Rules,
+        &mut self,
+        entries: &[Entry],
+        text: &[u8],
+        toggles: &[Toggle],
+        register: &Toggles,
+        names: &Names,
+        rules: &Rules,
     ) {
         let mut waiting = toggles.iter().peekable();
         for entry in entries {
