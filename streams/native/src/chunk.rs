@@ -1,7 +1,7 @@
 //! The records of a chunk (`streams/chunks.py`), read and folded as far as they are plain.
 //!
-//! A record is folded here when every event of it is plain, at home in this partition and no OPT_*, and when its headers
-//! say nothing about where it came from. Before any other one the cursor stops, and Python takes that record.
+//! A record is folded here when every event of it is plain, at home in this partition and no OPT_*, and when its
+//! headers say nothing about where it came from. Before any other one the cursor stops, and Python takes that record.
 
 use crate::batch::{record_at, Base, Record};
 use crate::event::{Event, OPT_IN, OPT_OUT};

@@ -1,5 +1,5 @@
-//! What Python calls where it would be too slow by itself: the same verdicts and bytes as the Python of `streams`, which
-//! stays the oracle. `streams/native/*.py` is the other side.
+//! What Python calls where it would be too slow by itself: the same verdicts and bytes as the Python of `streams`,
+//! which stays the oracle. `streams/native/*.py` is the other side.
 
 pub mod batch;
 pub mod block;
