@@ -42,27 +42,27 @@ def stamp(library: Path = LIBRARY) -> Path:
     return library.with_suffix(".stamp")
 
 
-def is_built(library: Path = LIBRARY) -> bool:
-    """Whether the library is there and was made of today's sources."""
+def is_built(library: Path = LIBRARY, sources: Path = SOURCES) -> bool:
+    """Whether the library is there and was made of these sources."""
     try:
-        return library.is_file() and stamp(library).read_text() == digest()
+        return library.is_file() and stamp(library).read_text() == digest(sources)
     except OSError:
         return False
 
 
-def build(echo: Echo, library: Path = LIBRARY) -> bool:
+def build(echo: Echo, library: Path = LIBRARY, sources: Path = SOURCES) -> bool:
     """Builds unless it is there; whether it did. Raises SetupError."""
-    if is_built(library):
+    if is_built(library, sources):
         return False
     compiler = _compiler(echo)
     version = system.run([compiler, "--version"], "asking the compiler for its version").strip()
-    entry = cache.key("native", digest()[:16], version)
-    made = cache.obtain(entry, lambda folder: _compile(compiler, folder), echo)
+    entry = cache.key("native", digest(sources)[:16], version)
+    made = cache.obtain(entry, lambda folder: _compile(compiler, sources, folder), echo)
     library.parent.mkdir(parents=True, exist_ok=True)
     part = library.with_suffix(f".{os.getpid()}.part")
     shutil.copy(made / library.name, part)
     part.replace(library)  # a process that has the old one open keeps it
-    stamp(library).write_text(digest())
+    stamp(library).write_text(digest(sources))
     return True
 
 
@@ -78,8 +78,8 @@ def _compiler(echo: Echo) -> str:
     return found
 
 
-def _compile(compiler: str, folder: Path) -> None:
-    system.run([compiler, *OPTIONS, "-o", str(folder / LIBRARY.name), str(SOURCES / "lib.rs")], "compiling the fold")
+def _compile(compiler: str, sources: Path, folder: Path) -> None:
+    system.run([compiler, *OPTIONS, "-o", str(folder / LIBRARY.name), str(sources / "lib.rs")], "compiling the fold")
 
 
 def main() -> int:
