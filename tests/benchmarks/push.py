@@ -59,7 +59,9 @@ async def run(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
         heard = await listeners.end()
     finally:
         listeners.kill()
-    return {**floor, **sent, **heard, "cores": {role: round(share, 2) for role, share in spent.items()}}
+    cores = {role: round(share, 2) for role, share in spent.items()}
+    cpu_s = round(1e6 * spent["gateway"] / sent["events_per_s"])
+    return {**floor, **sent, **heard, "cores": cores, "gateway_cpu_s_per_million": cpu_s}
 
 
 def table(runs: list[dict[str, Any]]) -> str:
@@ -72,6 +74,8 @@ def table(runs: list[dict[str, Any]]) -> str:
             span = f" ({found[0]:g}-{found[-1]:g})" if len(found) > 1 else ""
             cells.append(f"{statistics.median(found):g}{span}")
         lines.append(f"| {title} | {' | '.join(cells)} |")
+    for name in ("events_per_s", "gateway_cpu_s_per_million"):
+        lines += ["", f"{name}: {', '.join(str(one[name]) for one in runs)}"]
     return "\n".join(lines)
 
 
