@@ -1,18 +1,21 @@
 """How many events a device and an address may send: token buckets in Redis, so that all gateways count together.
 
-While Redis is away each gateway counts for itself, in memory. Answers carry the header fields RateLimit and
+Of a bucket that is well filled requests are let pass here, and Redis is told after (``tab``). While Redis is away each
+gateway counts for itself, in memory. Answers carry the header fields RateLimit and
 RateLimit-Policy as draft-ietf-httpapi-ratelimit-headers-11 writes them; the unit is an event.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 from typing import Final
 
@@ -21,6 +24,7 @@ from redis.exceptions import RedisError
 
 from projections.gateway.buckets import Ask, Buckets, Told
 from projections.gateway.problems import Problem
+from projections.gateway.tab import Tab
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,10 @@ log = logging.getLogger(__name__)
 ANSWER_S: Final = 1.0
 AGAIN_S: Final = 5.0
 """Redis is left alone for so long after it did not answer."""
+SETTLE_S: Final = 0.1
+"""How often Redis is told what was spent here."""
+SETTLED_AT_ONCE: Final = 500
+"""Buckets in one question: Redis serves nobody else meanwhile."""
 AT_ONCE: Final = 16
 """Connections that ask at a time."""
 DEVICES_MAX: Final = 64
@@ -41,6 +49,7 @@ class Limiter:
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self.memory = Buckets()
+        self.tab = Tab()
         self._redis = redis
         self._burst_s = settings.gateway_burst_s
         self._rates = {"device": settings.gateway_device_rate, "address": settings.gateway_address_rate}
@@ -92,19 +101,43 @@ class Limiter:
             if (rate := self._rates[policy])
         ]
 
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tell Redis what was spent, until stopped."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SETTLE_S)
+            await self._settle()
+
+    async def _settle(self) -> None:
+        owed = self.tab.take()
+        for at in range(0, len(owed), SETTLED_AT_ONCE):
+            await self._redis_says(owed[at : at + SETTLED_AT_ONCE], spent=True)
+
     async def _ask(self, asks: Sequence[Ask]) -> tuple[bool, list[Told]]:
         if time.monotonic() >= self._again_s:
-            try:
-                async with self._gate, asyncio.timeout(ANSWER_S):
-                    found = await self._script(
-                        keys=[ask.key for ask in asks],
-                        args=[one for ask in asks for one in (ask.rate, ask.capacity, ask.cost)],
-                    )
-                return bool(found[0]), [Told(*found[at : at + 2]) for at in range(1, len(found), 2)]
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("limits are counted by this gateway alone: Redis does not answer (%r)", error)
-                self._again_s = time.monotonic() + AGAIN_S
+            if (told := self.tab.spend(asks, time.monotonic() * 1_000)) is not None:
+                return True, told
+            if self.tab.owes(asks):
+                await self._settle()
+            if (said := await self._redis_says(asks, spent=False)) is not None:
+                return said
         return self.memory.charge(asks, time.monotonic() * 1_000)
+
+    async def _redis_says(self, asks: Sequence[Ask], *, spent: bool) -> tuple[bool, list[Told]] | None:
+        """Whether they are charged, and what is left; None when Redis does not answer."""
+        if time.monotonic() < self._again_s:
+            return None
+        numbers: list[float] = [one for ask in asks for one in (ask.rate, ask.capacity, ask.cost)]
+        try:
+            async with self._gate, asyncio.timeout(ANSWER_S):
+                found = await self._script(keys=[ask.key for ask in asks], args=[*numbers, int(spent)])
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("limits are counted by this gateway alone: Redis does not answer (%r)", error)
+            self._again_s = time.monotonic() + AGAIN_S
+            return None
+        told = [Told(*found[at : at + 2]) for at in range(1, len(found), 2)]
+        self.tab.learn(asks, told, time.monotonic() * 1_000)
+        return bool(found[0]), told
 
     def _remember(self, key: str, wait_ms: int) -> None:
         self._refused[key] = time.monotonic() + wait_ms / 1_000
@@ -130,6 +163,7 @@ class Limiter:
         return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(limits)}
 
 
+@lru_cache(maxsize=4_096)
 def neighbourhood(address: str) -> str:
     """What counts as one address: of IPv6 the network of 64 bits that one household has."""
     try:

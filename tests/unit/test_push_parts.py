@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -153,7 +154,7 @@ async def test_a_slow_listener_is_let_go_once() -> None:
     async def send(messages: list[Message]) -> None:
         heard.extend(messages)
 
-    await listener.send_all(send)
+    await listener.send_all(send, attrgetter("chunk"))
     assert [one.text for one in heard] == ['{"type":"bye","reason":"slow"}']
 
 
