@@ -118,6 +118,15 @@ async def test_redis_and_memory_count_alike(redis_port: int) -> None:
             assert found[1::2] == [one.left for one in told]
 
 
+async def test_what_is_spent_is_taken_out_whatever_is_left(redis_port: int) -> None:
+    text = resources.files("projections.gateway").joinpath("limits.lua").read_text(encoding="utf-8")
+    async with Redis(port=redis_port) as redis:
+        script = redis.register_script(text)
+        assert (await script(keys=["test:spent"], args=[1e-6, 40.0, 30, 1]))[:2] == [1, 10]
+        assert (await script(keys=["test:spent"], args=[1e-6, 40.0, 30, 0]))[:2] == [0, 10]
+        assert (await script(keys=["test:spent"], args=[1e-6, 40.0, 30, 1]))[:2] == [1, -20]
+
+
 async def test_events_go_where_the_current_generation_reads(settings: Settings) -> None:
     """After a topic has grown: another topic, with another number of partitions."""
     await asyncio.to_thread(migrate, settings.database_url)
