@@ -83,7 +83,9 @@ def busy_s() -> float:
 
 
 def pids(home: str) -> dict[str, int]:
-    return {one.role: one.pid for one in processes.read_all(Path(home)) if one.role in ROLES}
+    """Of the stack's processes; GATEWAY_PID names another gateway, at FIELD_GATEWAY_PORT, to compare it with."""
+    found = {one.role: one.pid for one in processes.read_all(Path(home)) if one.role in ROLES}
+    return found | ({"gateway": int(os.environ["GATEWAY_PID"])} if "GATEWAY_PID" in os.environ else {})
 
 
 def stages(settings: Settings) -> dict[str, tuple[float, float]]:
