@@ -26,6 +26,7 @@ from projections.gateway.intake import Intake
 from projections.gateway.kept import Kept
 from projections.gateway.problems import Problem, on_fault, on_http, on_problem
 from projections.gateway.reader import Reader
+from projections.gateway.target import Target
 from projections.gateway.watch import Watch
 from projections.hot import connect
 from projections.pool import make_pool
@@ -44,12 +45,13 @@ AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (
 def build(settings: Settings) -> Gateway:
     """A gateway whose parts do not run yet."""
     pool, redis = make_pool(settings.database_url), connect(settings)
-    watch = Watch(settings, pool, redis, lambda: reader.generation)
-    reader = Reader(settings, pool, redis, watch.behind)
+    target = Target(settings, pool)
+    watch = Watch(settings, pool, redis, lambda: reader.generation, target)
+    reader = Reader(settings, pool, redis, watch.behind, target)
     past = Past(reader.cold, Kept(settings, redis, reader.hot.rest, reader.performance), lambda: reader.generation)
     return Gateway(
-        settings, pool, redis, intake=Intake(settings, pool, redis), reader=reader, past=past, watch=watch,
-        hub=Hub(settings, redis, pool), calculator=Calculator(settings),
+        settings, pool, redis, intake=Intake(settings, target, redis), reader=reader, past=past, watch=watch,
+        hub=Hub(settings, redis, pool, target), target=target, calculator=Calculator(settings),
         archaeology=Archaeology(
             reader.cold, past.kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms
         ),

@@ -16,6 +16,7 @@ from projections.gateway.history import Past
 from projections.gateway.hub import Hub
 from projections.gateway.intake import Intake
 from projections.gateway.reader import Reader
+from projections.gateway.target import Target
 from projections.gateway.watch import Watch
 from streams.settings import Settings
 
@@ -41,11 +42,12 @@ class Gateway:
     calculator: Calculator
     archaeology: Archaeology
     hub: Hub
+    target: Target
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """What runs in the background."""
-        return (self.intake, self.reader, self.watch, self.hub)
+        return (self.target, self.intake, self.reader, self.watch, self.hub)
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

@@ -22,17 +22,19 @@ from redis.asyncio import Redis
 
 from projections.backoff import Backoff
 from projections.follow import Pool
+from projections.gateway.crossing import Before, entry_of, places
 from projections.gateway.filters import Filters, read
 from projections.gateway.groups import Groups
 from projections.gateway.listener import Listener
 from projections.gateway.optouts import OptOuts
 from projections.gateway.past import Busy, Past
 from projections.gateway.pseudonyms import pseudonym
-from projections.gateway.pushed import Batch, Heard, Reading, id_of
+from projections.gateway.pushed import Batch, Heard, Reading, id_of, message
 from projections.gateway.states import States
 from projections.gateway.tail import Tail
+from projections.gateway.target import Target
 from projections.gateway.unless import unless, whole
-from projections.gateway.vectors import Vector
+from projections.gateway.vectors import Log, Vector
 from streams import metrics
 from streams.events import OPTS
 from streams.settings import Settings
@@ -52,13 +54,17 @@ TICK_S: Final = 0.5
 class Hub:
     """A ``Part`` of the gateway. ``positions`` is what its listeners have heard; None before Kafka has answered."""
 
-    def __init__(self, settings: Settings, redis: Redis, pool: Pool) -> None:
+    def __init__(self, settings: Settings, redis: Redis, pool: Pool, target: Target) -> None:
         self.settings = settings
+        self.log: Log | None = None
+        """What ``positions`` are of."""
+        self._target = target
+        self._before: Before | None = None
         self.groups = Groups()
         self.listeners: set[Listener] = set()
         self.opt_outs = OptOuts(pool)
         self.tail = Tail(settings.push_tail_events, TAIL_BATCHES)
-        self.states = States(settings, redis, self.groups)
+        self.states = States(settings, redis, self.groups, target)
         self.positions: Vector | None = None
         self.reading = Reading(settings)
         self._histories = 0
@@ -82,6 +88,18 @@ class Hub:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s), self._moved:
                 await self._moved.wait_for(there)
+        return there()
+
+    async def follows(self, id: str, within_s: float) -> bool:
+        """Whether the log of this ``Log.id`` is the one that is pushed; another gateway may be there already."""
+
+        def there() -> bool:
+            return self.log is not None and self.log.id == id
+
+        if not there() and await self._target.has(id):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s), self._moved:
+                    await self._moved.wait_for(there)
         return there()
 
     def filters(self, given: Mapping[str, Any]) -> Filters:
@@ -110,7 +128,7 @@ class Hub:
             raise Busy(f"{self._histories} listeners hear the past already")
         self._histories += 1
         try:
-            async with Past(self.settings) as past:
+            async with Past(self.settings, self.log or self._target.log) as past:
                 yield past
         finally:
             self._histories -= 1
@@ -127,8 +145,11 @@ class Hub:
             try:
                 await unless(stop, self._start(consumer))
                 backoff.answered()
-                while not stop.is_set():
+                while not stop.is_set() and self.log == self._target.log:
                     await self._gather(consumer, stop)
+                if not stop.is_set():
+                    await self._finish(consumer, stop)
+                    await self._cross(consumer)
             except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
                 self._lost(error)
             except (KafkaError, OSError, TimeoutError) as error:
@@ -152,16 +173,48 @@ class Hub:
 
     async def _begin(self, consumer: Any) -> None:
         """At the end of the log; after an outage where we were."""
-        places = [TopicPartition(self.settings.events_topic, number) for number in range(self.settings.partitions)]
-        if self.positions is None:
-            ends = await consumer.end_offsets(places)
-            self.positions = {place.partition: ends[place] - 1 for place in places}
-            self.tail.begin(self.positions)
-            await self._tell()
+        if self.log is None or self.positions is None:
+            await self._target.first()
+            log = self._target.log
+            ends = await consumer.end_offsets(places(log))
+            self._enter(log, {place.partition: end - 1 for place, end in ends.items()})
             self.groups.greet()
-        consumer.assign(places)
-        for place in places:
+            await self._tell()
+        assert self.log is not None
+        assert self.positions is not None
+        consumer.assign(places(self.log))
+        for place in places(self.log):
             consumer.seek(place, self.positions[place.partition] + 1)
+
+    def _enter(self, log: Log, positions: Vector) -> None:
+        self.log, self.positions = log, positions
+        self.reading = Reading(self._target.settings)
+        self.tail.begin(positions)
+        self.groups.id = id_of(log, positions)
+
+    async def _finish(self, consumer: Any, stop: asyncio.Event) -> None:
+        """The rest of the log that is left, as far as it is there."""
+        assert self.log is not None
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                for place, end in (await consumer.end_offsets(places(self.log))).items():
+                    while await consumer.position(place) < end and not stop.is_set():
+                        await self._gather(consumer, stop)
+        except TimeoutError:
+            log.warning("the rest of topic %s was not read in %g s", self.log.topic, ANSWER_S)
+
+    async def _cross(self, consumer: Any) -> None:
+        """To the log of what readers see now; raises KafkaError, TimeoutError."""
+        assert self.log is not None
+        assert self.positions is not None
+        target, before = self._target.log, Before(self.log, self.positions)
+        async with asyncio.timeout(ANSWER_S):
+            positions = await entry_of(consumer, target, self._target.since_ms)
+        log.info("the push goes over from topic %s to %s", before.log.topic, target.topic)
+        self._before = before
+        self._enter(target, positions)
+        self.groups.tell(message("moved", {"left": id_of(*before)}, self.groups.id))
+        await self._tell()
 
     async def _gather(self, consumer: Any, stop: asyncio.Event) -> None:
         """Whatever comes first, and what follows it within the time of gathering, in batches to the listeners."""
@@ -196,18 +249,22 @@ class Hub:
         for event in entry.events:
             if event.type in OPTS:
                 self.opt_outs.seen(event)
-        return self.reading.heard(entry, partition)
+        heard = self.reading.heard(entry, partition)
+        if self._before is not None and self._before.has(record):
+            for one in heard:
+                one.again = True
+        return heard
 
     def dispatch(self, batch: Batch) -> None:
         """To the tail and to everybody who has joined, in one step."""
         self.tail.add(batch)
         self.positions = batch.after
-        shown = self.shown(batch.heard)
+        at = self.groups.id = id_of(self.log, batch.after)
+        shown = self.shown([one for one in batch.heard if not one.again] if self._before else batch.heard)
         if shown:
             metrics.PUSH_EVENTS.inc(len(shown))
             metrics.PUSH_SECONDS.observe(max(0.0, time.time() - shown[0].received_ms / 1000))
-            self.groups.events(shown, id_of(batch.after))
-        self.groups.id = id_of(batch.after)
+            self.groups.events(shown, at)
 
     def shown(self, heard: Sequence[Heard]) -> list[Heard]:
         """Without what devices did that are out."""
@@ -215,14 +272,14 @@ class Hub:
 
     def _lost(self, error: Exception) -> None:
         """The log no longer has what comes next (it was made anew): nobody's positions mean anything now."""
-        log.error("the log has no more what follows %s: %r", id_of(self.positions), error)
+        log.error("the log has no more what follows %s: %r", self.groups.id, error)
         for listener in list(self.listeners):
             listener.drop("gap")
-        self.positions = None
+        self.log = self.positions = self._before = None
         self.groups.id = ""
 
     async def _tell(self) -> None:
-        self.groups.id = id_of(self.positions)
+        self.groups.id = id_of(self.log, self.positions)
         async with self._moved:
             self._moved.notify_all()
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from redis.asyncio import Redis
 
-from projections.follow import Pool
 from projections.gateway.callers import Caller
 from projections.gateway.gather import Gather, NotStored, Position, Submission
 from projections.gateway.limits import Limiter
@@ -60,19 +59,20 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SyncAnswer(msgspec.Struct, frozen=True):
-    """Of one request. ``positions``: the last offset by partition, for ``?at_least=``."""
+    """Of one request. ``positions``: the last offset by partition, of ``log``; both are for ``?at_least=``."""
 
     accepted: int
     rejected: int
     events: list[Verdict]
     positions: dict[str, int]
+    log: str = ""
 
 
 class Intake:
     """What ``accept`` needs, and its part that runs: the way to the log."""
 
-    def __init__(self, settings: Settings, pool: Pool, redis: Redis) -> None:
-        self.gather = Gather(settings, Target(settings, pool))
+    def __init__(self, settings: Settings, target: Target, redis: Redis) -> None:
+        self.gather = Gather(settings, target)
         self.limiter = Limiter(settings, redis)
         self.reading = Room(settings.gateway_waiting_events, settings.gateway_waiting_bytes)
         self.limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
@@ -216,7 +216,8 @@ def _answer(judged: Sequence[Event | Verdict], submission: Submission | None) ->
     accepted = sum(one.verdict == "accepted" for one in events)
     offsets = {} if submission is None else submission.offsets
     positions = {str(partition): offsets[partition] for partition in sorted(offsets)}
-    return SyncAnswer(accepted, len(events) - accepted, events, positions)
+    log = "" if submission is None else submission.log
+    return SyncAnswer(accepted, len(events) - accepted, events, positions, log)
 
 
 def _counted(answer: SyncAnswer) -> SyncAnswer:

@@ -30,7 +30,7 @@ from streams import metrics
 
 log = logging.getLogger(__name__)
 
-CODES: Final = {"stopping": 1001, "slow": 1013, "busy": 1013, "away": 1013}
+CODES: Final = {"stopping": 1001, "moved": 1012, "slow": 1013, "busy": 1013, "away": 1013}
 """Closing codes by reason; any other reason is a fault (1011)."""
 
 

@@ -26,6 +26,7 @@ from projections.gateway.hot_tier import REDIS_AWAY, HotTier
 from projections.gateway.performance import Performance
 from projections.gateway.positions import Positions, reached, told
 from projections.gateway.problems import Problem
+from projections.gateway.target import Target
 from projections.hot import Names
 from projections.views import now_ms
 from streams.settings import Settings
@@ -57,11 +58,6 @@ class Away(Exception):
     """No tier has a field."""
 
 
-def never_behind(positions: Positions, bound_ms: int) -> bool:
-    """Where nobody watches the log."""
-    return False
-
-
 class Reader:
     """A part of the gateway; ``run`` hears of new snapshots. It reads without that, too."""
 
@@ -70,11 +66,13 @@ class Reader:
         settings: Settings,
         pool: Pool,
         redis: Redis,
-        behind: Callable[[Positions, int], bool] = never_behind,
+        behind: Callable[[Positions, int], bool],
+        target: Target,
     ) -> None:
         self._settings = settings
         self._redis = redis
         self._behind = behind
+        self._target = target
         self.hot = HotTier(settings, redis)
         self.cold = ColdTier(settings, pool)
         self.performance = Performance(cached=settings.gateway_memory_ms > 0)
@@ -101,7 +99,7 @@ class Reader:
         ``part``: what of it has to reflect ``at_least``, see ``positions_of``.
         """
         held = await self._now()
-        if at_least and not reached(positions_of(held.field, part), at_least):
+        if at_least and not self._has(held.field, part, at_least):
             held = await self._wait(at_least, part)
         return held
 
@@ -213,6 +211,10 @@ class Reader:
             log.info("reading generation %s", generation)
         self._generation = generation
 
+    def _has(self, field: Snapshot, part: str, at_least: Mapping[int, int]) -> bool:
+        """Offsets are of the log of what readers see: those of a field from before a switch may be another log's."""
+        return self._target.generation in (None, field.generation) and reached(positions_of(field, part), at_least)
+
     async def _wait(self, at_least: Mapping[int, int], part: str) -> Held:
         if self._waiting >= WAITERS_MAX:
             raise Problem(503, "busy", f"{WAITERS_MAX} readers wait already", retry_after_s=1)
@@ -220,7 +222,7 @@ class Reader:
         held: Held | None = None
         try:
             async with asyncio.timeout(self._settings.gateway_wait_ms / 1000):
-                while held is None or not reached(positions_of(held.field, part), at_least):
+                while held is None or not self._has(held.field, part, at_least):
                     await self._news(at_least)
                     with contextlib.suppress(Away):
                         held = await asyncio.shield(self._flight.join())
@@ -242,7 +244,7 @@ class Reader:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), SILENCE_S if self._listening else POLL_S)
             if bell.is_set():
-                come = reached(self._told, at_least)
+                come = reached(self._told, at_least) or self._target.generation not in (None, self.generation)
             else:  # a query for positions only, while Redis is away
                 found = await asyncio.shield(self._peek.join()) if self.hot.rest.resting else None
                 come = found is None or reached(found, at_least)

@@ -13,11 +13,13 @@ from starlette.routing import BaseRoute, Route
 
 from projections.gateway import cursors
 from projections.gateway.answers import Brief, Pairs, Particles, Reflects, Rooms, brief
+from projections.gateway.at_least import at_least
 from projections.gateway.cache_headers import respond
 from projections.gateway.context import Gateway, gateway_of
-from projections.gateway.parameters import Box, Parameters, checked_id
+from projections.gateway.parameters import Parameters, checked_id
 from projections.gateway.positions import Positions, reached
 from projections.gateway.problems import Problem
+from projections.gateway.written import Box
 from streams.fold.reading import RoomReading
 
 ROOMS: Final = (100, 500)
@@ -105,7 +107,7 @@ async def read_particles(
 async def state(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "at_least")
-    data, reflects = await read_state(gateway, given.at_least(gateway.settings.partitions))
+    data, reflects = await read_state(gateway, await at_least(gateway, given))
     content = msgspec.structs.replace(data, at=0)
     return respond(request, data, reflects, gateway.reader.performance, started_s, content)
 
@@ -113,7 +115,7 @@ async def state(request: Request) -> Response:
 async def snapshot(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "at_least")
-    held = await gateway.reader.read(given.at_least(gateway.settings.partitions), "all")
+    held = await gateway.reader.read(await at_least(gateway, given), "all")
     raw, content = gateway.reader.encoded(held)
     reflects = gateway.reader.reflects(held, "all")
     return respond(request, raw, reflects, gateway.reader.performance, started_s, content)
@@ -122,8 +124,8 @@ async def snapshot(request: Request) -> Response:
 async def rooms(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "limit", "cursor", "at_least")
-    at_least = given.at_least(gateway.settings.partitions)
-    data, reflects = await read_rooms(gateway, given.limit(*ROOMS), given.text("cursor"), at_least)
+    wanted = await at_least(gateway, given)
+    data, reflects = await read_rooms(gateway, given.limit(*ROOMS), given.text("cursor"), wanted)
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 
@@ -131,25 +133,25 @@ async def room(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "at_least")
     name = checked_id("room_id", request.path_params["room_id"])
-    data, reflects = await read_room(gateway, name, given.at_least(gateway.settings.partitions))
+    data, reflects = await read_room(gateway, name, await at_least(gateway, given))
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 
 async def entanglements(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "device", "limit", "cursor", "at_least")
-    at_least = given.at_least(gateway.settings.partitions)
+    wanted = await at_least(gateway, given)
     device, limit = given.id("device"), given.limit(*PAIRS)
-    data, reflects = await read_pairs(gateway, device, limit, given.text("cursor"), at_least)
+    data, reflects = await read_pairs(gateway, device, limit, given.text("cursor"), wanted)
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 
 async def particles(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "box", "limit", "cursor", "at_least")
-    at_least = given.at_least(gateway.settings.partitions)
+    wanted = await at_least(gateway, given)
     box, limit = given.box(), given.limit(*PARTICLES)
-    data, reflects = await read_particles(gateway, box, limit, given.text("cursor"), at_least)
+    data, reflects = await read_particles(gateway, box, limit, given.text("cursor"), wanted)
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 

@@ -25,6 +25,7 @@ from projections.gateway.filters import Filters
 from projections.gateway.groups import Groups
 from projections.gateway.listener import Listener
 from projections.gateway.pushed import message
+from projections.gateway.target import Target
 from projections.hot import CURRENT_KEY, Names, brief, news, pairs_of, rooms_of
 from projections.views import Views, now_ms
 from streams import metrics
@@ -44,10 +45,11 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 class States:
     """Hands messages to ``groups``."""
 
-    def __init__(self, settings: Settings, redis: Redis, groups: Groups) -> None:
+    def __init__(self, settings: Settings, redis: Redis, groups: Groups, target: Target) -> None:
         self._settings = settings
         self._redis = redis
         self._groups = groups
+        self._target = target
         self._generation = settings.generation
         self._heard_s = -1e9
         self._at = -1
@@ -145,7 +147,7 @@ class States:
         while not stop.is_set():
             if self.silent and self._groups.wanted(*KINDS):
                 over = asyncio.Event()
-                views = Views(replace(self._settings, generation=self._generation))
+                views = Views(self._settings_of(self._generation))
                 reading = asyncio.create_task(views.keep(over))
                 try:
                     await self._publish(views, stop)
@@ -153,6 +155,11 @@ class States:
                     over.set()
                     await asyncio.gather(reading, return_exceptions=True)
             await _rest(stop, WATCH_S)
+
+    def _settings_of(self, generation: str) -> Settings:
+        """A generation may have rules and partitions of its own."""
+        seen = self._target.settings
+        return seen if seen.generation == generation else replace(self._settings, generation=generation)
 
     async def _publish(self, views: Views, stop: asyncio.Event) -> None:
         """As the publisher does, from our own views."""

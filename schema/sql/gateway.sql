@@ -15,7 +15,8 @@ LEFT JOIN consciousness_states_all s ON s.generation = c.name AND s.node_id = 'f
 -- Asked for before the rows, which so reflect that much at least.
 SELECT projection, partition, input_position
 FROM projection_positions
-WHERE (projection = 'state' AND generation = %(generation)s) OR (projection = 'raw' AND generation = %(log)s)
+WHERE (projection = 'state' AND generation = %(generation)s) OR (projection = 'raw' AND generation = coalesce(
+    (SELECT settings ->> 'FIELD_EVENTS_TOPIC' FROM generations WHERE name = %(generation)s), %(log)s))
 
 -- name: gateway_position
 SELECT position FROM consciousness_states_all WHERE generation = %(generation)s AND node_id = 'field'
