@@ -37,13 +37,24 @@ async def read_state(gateway: Gateway, at_least: Positions) -> tuple[Brief, Refl
 async def read_rooms(
     gateway: Gateway, limit: int = ROOMS[0], cursor: str | None = None, at_least: Positions | None = None
 ) -> tuple[Rooms, Reflects]:
-    """Open rooms by name. Of very many the snapshot has the fullest ones."""
+    """Open rooms by name; where the snapshot does not have all of them, as of their last events from the database."""
     after = cursors.read(cursor, "rooms", str)
     held = await gateway.reader.read(at_least, "rooms")
-    rooms = [room for room in held.field.rooms if after is None or room.room_id > after[0]]
+    field, reflects = held.field, gateway.reader.reflects(held, "rooms")
+    rooms = [room for room in field.rooms if after is None or room.room_id > after[0]]
+    truncated = field.rooms_open > len(field.rooms)
+    if truncated:
+        told = await gateway.reader.cold.rooms(field.generation, field.at, after[0] if after else "", limit + 1)
+        if told is not None and (not at_least or reached(told[0], at_least)):
+            truncated, rooms, reflects = False, told[1], _of_database(reflects, told[0])
     page, more = rooms[:limit], len(rooms) > limit
     following = cursors.make("rooms", page[-1].room_id) if more else None
-    return Rooms(page, held.field.rooms_open, following), gateway.reader.reflects(held, "rooms")
+    return Rooms(page, field.rooms_open, following, truncated), reflects
+
+
+def _of_database(reflects: Reflects, positions: Positions) -> Reflects:
+    changes: Any = {"tier": "database", "positions": positions}
+    return msgspec.structs.replace(reflects, **changes)
 
 
 async def read_room(gateway: Gateway, room: str, at_least: Positions | None = None) -> tuple[RoomReading, Reflects]:
@@ -59,8 +70,7 @@ async def read_room(gateway: Gateway, room: str, at_least: Positions | None = No
     positions, stored = told
     if stored is None or (at_least and not reached(positions, at_least)):
         raise Problem(404, "no_such_room", f"nobody was ever in {room}, as far as is known")
-    changes: Any = {"tier": "database", "positions": positions}
-    return stored, msgspec.structs.replace(reflects, **changes)
+    return stored, _of_database(reflects, positions)
 
 
 async def read_pairs(
@@ -70,17 +80,24 @@ async def read_pairs(
     cursor: str | None = None,
     at_least: Positions | None = None,
 ) -> tuple[Pairs, Reflects]:
-    """Living entanglements by name, of all or of one device. Of very many the snapshot has the strongest."""
+    """Living entanglements by name, of all or of one device; where the snapshot lacks some, from the database."""
     after = cursors.read(cursor, "pairs", str, str)
     held = await gateway.reader.read(at_least, "pairs")
+    field, reflects = held.field, gateway.reader.reflects(held, "pairs")
     pairs = [
         pair
-        for pair in held.field.pairs
+        for pair in field.pairs
         if (device is None or device in (pair.low, pair.high)) and (after is None or (pair.low, pair.high) > after)
     ]
+    truncated = field.entanglements_living > len(field.pairs)
+    if truncated:
+        low, high = after or ("", "")
+        told = await gateway.reader.cold.pairs(field.generation, field.at, (low, high), limit + 1, device)
+        if told is not None and (not at_least or reached(told[0], at_least)):
+            truncated, pairs, reflects = False, told[1], _of_database(reflects, told[0])
     page, more = pairs[:limit], len(pairs) > limit
     following = cursors.make("pairs", page[-1].low, page[-1].high) if more else None
-    return Pairs(page, held.field.entanglements_living, following), gateway.reader.reflects(held, "pairs")
+    return Pairs(page, field.entanglements_living, following, truncated), reflects
 
 
 async def read_particles(
