@@ -221,11 +221,13 @@ class Hub:
         found = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
         if not found:
             return
-        gathered = [found]
+        gathered, count = [found], _count(found)
         until = time.monotonic() + self.settings.push_gather_ms / 1000
-        while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
-            if more := await consumer.getmany(timeout_ms=max(1, int(left_s * 1000)), max_records=POLL_RECORDS):
+        while count < POLL_RECORDS and (left_s := until - time.monotonic()) > 0 and not stop.is_set():
+            wait_ms = min(POLL_MS, max(1, int(left_s * 1000)))
+            if more := await consumer.getmany(timeout_ms=wait_ms, max_records=POLL_RECORDS):
                 gathered.append(more)
+                count += _count(more)
         for batch in self._batches(gathered):
             self.dispatch(batch)
             await asyncio.sleep(0)  # listeners take theirs before the next batch fills their outboxes
@@ -290,3 +292,7 @@ class Hub:
                 listener.tick(now, self.groups.id)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(TICK_S, self.settings.push_heartbeat_s / 4))
+
+
+def _count(found: Mapping[TopicPartition, Sequence[Any]]) -> int:
+    return sum(map(len, found.values()))
