@@ -135,7 +135,8 @@ async def test_messages_have_so_many_events_and_gathering_ends(
         await ear.hears(150)
         sizes = [len(message["events"]) for message in ear.of("events")]
         assert max(sizes) <= 20 < 50
-        assert ear.heard == (await logged(settings))[: len(ear.heard)]
+        heard = ear.heard
+        assert heard == (await logged(settings))[: len(heard)]
 
 
 async def test_messages_of_the_past_have_so_many_events(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
