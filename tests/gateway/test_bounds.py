@@ -154,6 +154,15 @@ async def test_messages_of_the_past_have_so_many_events(settings: Settings, monk
                 assert len(ear.heard) == 300
                 sizes = [len(message["events"]) for message in ear.of("events")]
                 assert max(sizes) <= 30 < 40
+            heard = 0
+            for message in ear.of("events"):
+                heard += len(message["events"])
+                if heard >= 220:
+                    break
+            async with sse(served, include="events", last_id=message["id"]) as again:  # all of it is in the tail
+                await again.until(lambda: again.of("live"), "that it has joined")
+                assert len(again.heard) == 300 - heard > 40
+                assert max(len(one["events"]) for one in again.of("events")) <= 30
 
 
 async def test_so_many_records_of_a_partition_are_read_ahead(
