@@ -23,10 +23,11 @@ from projections.gateway.performance import Performance
 from projections.gateway.problems import Problem
 from projections.gateway.pseudonyms import pseudonym
 from projections.gateway.vectors import Log
+from projections.queries import query
 from projections.views import now_ms
 from streams.settings import Settings
 from tests.fixtures.gateway import serving
-from tests.gateway.pushing import logged, publish, publisher, sse
+from tests.gateway.pushing import LIMIT_S, logged, publish, publisher, sse
 from tests.gateway.test_push_events import some
 from tests.integration.projecting import database
 
@@ -147,6 +148,7 @@ async def test_messages_of_the_past_have_so_many_events(settings: Settings, monk
         for part in range(20):
             await publish(log, some(10, part * 10))
         async with serving(settings) as served:
+            assert await served.gateway.hub.reached({}, LIMIT_S)
             for part in range(20, 30):
                 await publish(log, some(10, part * 10))
             async with sse(served, include="events", **{"from": "0"}) as ear:
@@ -193,6 +195,8 @@ async def test_so_many_who_are_out_are_read_from_postgres(make_settings: Callabl
                 "INSERT INTO opt_toggles SELECT 'd' || n, now() - n * interval '1 second', gen_random_uuid(), true"
                 " FROM generate_series(1, 50) n"
             )
+            rows = connection.execute(query("push_opt_toggles"), {"most": 5}).fetchall()
+        assert [row[0] for row in rows] == ["d5", "d4", "d3", "d2", "d1"]
         known = OptOuts(pool, devices_max=5)
         await known.load()
         assert set(known._toggles) == {f"d{number}" for number in range(1, 6)}, "those that went last"
