@@ -46,12 +46,14 @@ def kept(listener: Listener) -> int:
 
 async def test_who_stops_for_a_while_hears_all_in_order(settings: Settings) -> None:
     """Some of it went the short way, some waited in the outbox, then the short way again."""
+    settings = replace(settings, push_queue_messages=100_000, push_queue_bytes=1 << 28)  # the system takes megabytes
     async with (
         publisher(settings) as log,
         serving(settings) as served,
-        connect(ws_url(served), max_size=None, max_queue=1) as socket,
+        connect(ws_url(served), max_size=None, max_queue=1, ping_interval=None) as socket,
     ):
         hub = served.gateway.hub
+        await until(lambda: hub.positions is not None, "the end of the log")
         await socket.send(json.dumps({"type": "subscribe", "filters": {"include": ["events"]}}))
         stream = Deaf(served)
         await until(lambda: sum(one.filters is not None for one in hub.listeners) == 2, "that both listen")
@@ -94,6 +96,7 @@ async def test_what_many_who_take_nothing_cost_is_bounded(settings: Settings) ->
     settings = replace(settings, push_queue_messages=40, push_queue_bytes=400_000)
     async with publisher(settings) as log, serving(settings) as served, contextlib.AsyncExitStack() as stack:
         hub = served.gateway.hub
+        await until(lambda: hub.positions is not None, "the end of the log")
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=30)))
         counts = [0] * 30
 
