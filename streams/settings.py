@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from streams.errors import SettingError
 from streams.fold.rules import Rules
-from streams.setting import bounds, parse
-from streams.setting import setting as _setting
+from streams.setting import bounds, parse, setting
 
 RULE_PREFIX = "FIELD_RULE_"
 RETENTION_DAYS_MIN: Final = 7
@@ -28,181 +27,179 @@ GENERATION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Settings:
     """The settings in force. Units stand last in the names."""
 
-    kafka_brokers: str = _setting("KAFKA_BROKERS", "127.0.0.1:9092", "host:port, comma separated; the log of record")
-    database_url: str = _setting(
+    kafka_brokers: str = setting("KAFKA_BROKERS", "127.0.0.1:9092", "host:port, comma separated; the log of record")
+    database_url: str = setting(
         "DATABASE_URL", "postgresql://field:field@127.0.0.1:5432/field", "TimescaleDB with PostGIS", secret=True
     )
-    redis_host: str = _setting("REDIS_HOST", "127.0.0.1", "where the hot snapshot lives")
-    redis_port: int = _setting("REDIS_PORT", 6379, "Redis port", minimum=1, maximum=65_535)
-    redis_password: str = _setting("REDIS_PASSWORD", "", "empty: none", secret=True)
-    home: str = _setting("FIELD_HOME", ".field", "folder of local parts, their logs and process files")
-    parts: str = _setting(
+    redis_host: str = setting("REDIS_HOST", "127.0.0.1", "where the hot snapshot lives")
+    redis_port: int = setting("REDIS_PORT", 6379, "Redis port", minimum=1, maximum=65_535)
+    redis_password: str = setting("REDIS_PASSWORD", "", "empty: none", secret=True)
+    home: str = setting("FIELD_HOME", ".field", "folder of local parts, their logs and process files")
+    parts: str = setting(
         "FIELD_PARTS",
         "auto",
         "who runs Kafka, PostgreSQL and Redis; embedded: there are none",
         choices=("auto", "docker", "local", "none", "embedded"),
     )
-    synchronous: str = _setting(
+    synchronous: str = setting(
         "FIELD_SYNCHRONOUS",
         "full",
         "of the embedded log: full survives a power cut, normal the end of a process",
         choices=("full", "normal"),
     )
-    generation: str = _setting(
+    generation: str = setting(
         "FIELD_GENERATION",
         "live",
         "names consumer groups, changelog and Redis keys; letters, digits, - and _, 64 at most",
     )
-    events_topic: str = _setting("FIELD_EVENTS_TOPIC", "field.events", "the log of record")
-    changes_topic: str = _setting("FIELD_CHANGES_TOPIC", "field.changes", "rows that changed, for the projector")
-    rejected_topic: str = _setting("FIELD_REJECTED_TOPIC", "field.rejected", "dead letters")
-    partitions: int = _setting(
+    events_topic: str = setting("FIELD_EVENTS_TOPIC", "field.events", "the log of record")
+    changes_topic: str = setting("FIELD_CHANGES_TOPIC", "field.changes", "rows that changed, for the projector")
+    rejected_topic: str = setting("FIELD_REJECTED_TOPIC", "field.rejected", "dead letters")
+    partitions: int = setting(
         "FIELD_PARTITIONS", 4, "for the life of a topic; one core folds several", minimum=1, maximum=10_000
     )
-    shards: int = _setting(
+    shards: int = setting(
         "FIELD_SHARDS", 64, "per partition; a shard's record should stay under 256 KB", minimum=1, maximum=65_536
     )
-    replication: int = _setting(
+    replication: int = setting(
         "FIELD_REPLICATION", 1, "copies of each topic; 3 in production, then 2 must have a write", minimum=1
     )
-    checkpoint_ms: int = _setting("FIELD_CHECKPOINT_MS", 2_000, "how much is folded again after a crash", minimum=10)
-    checkpoint_events: int = _setting(
+    checkpoint_ms: int = setting("FIELD_CHECKPOINT_MS", 2_000, "how much is folded again after a crash", minimum=10)
+    checkpoint_events: int = setting(
         "FIELD_CHECKPOINT_EVENTS", 200_000, "a checkpoint at the latest after so many events", minimum=1
     )
-    poll_records: int = _setting("FIELD_POLL_RECORDS", 5_000, "Kafka records in one batch of a partition", minimum=1)
-    linger_ms: int = _setting("FIELD_LINGER_MS", 10, "how long a producer gathers a batch", minimum=0)
-    skew_ms_max: int = _setting("FIELD_SKEW_MS_MAX", 60_000, "event time may be this much after received", minimum=0)
-    event_bytes_max: int = _setting(
+    poll_records: int = setting("FIELD_POLL_RECORDS", 5_000, "Kafka records in one batch of a partition", minimum=1)
+    linger_ms: int = setting("FIELD_LINGER_MS", 10, "how long a producer gathers a batch", minimum=0)
+    skew_ms_max: int = setting("FIELD_SKEW_MS_MAX", 60_000, "event time may be this much after received", minimum=0)
+    event_bytes_max: int = setting(
         "FIELD_EVENT_BYTES_MAX", 65_536, "larger events are rejected", minimum=16_384, maximum=1_000_000
     )
-    depth_max: int = _setting("FIELD_DEPTH_MAX", 16, "deeper JSON is rejected", minimum=4, maximum=100)
-    flood_window: int = _setting("FIELD_FLOOD_WINDOW", 1_000, "records looked back on for a flood", minimum=1)
-    flood_share: float = _setting(
+    depth_max: int = setting("FIELD_DEPTH_MAX", 16, "deeper JSON is rejected", minimum=4, maximum=100)
+    flood_window: int = setting("FIELD_FLOOD_WINDOW", 1_000, "records looked back on for a flood", minimum=1)
+    flood_share: float = setting(
         "FIELD_FLOOD_SHARE", 0.5, "share of bad records that stops the worker; above 1 never", minimum=0.0
     )
-    stall_s: int = _setting("FIELD_STALL_S", 60, "no progress for so long while lag grows: leave", minimum=5)
-    session_timeout_s: int = _setting(
+    stall_s: int = setting("FIELD_STALL_S", 60, "no progress for so long while lag grows: leave", minimum=5)
+    session_timeout_s: int = setting(
         "FIELD_SESSION_TIMEOUT_S",
         10,
         "a dead worker is replaced after this, a silent line after three times this; brokers take 6 at least",
         minimum=6,
     )
-    instance: str = _setting("FIELD_INSTANCE", "", "static group membership name of this worker; empty: dynamic")
-    replay_lag_max: int = _setting(
+    instance: str = setting("FIELD_INSTANCE", "", "static group membership name of this worker; empty: dynamic")
+    replay_lag_max: int = setting(
         "FIELD_REPLAY_LAG_MAX", 50_000, "a replay holds while the live worker is so many records behind", minimum=1
     )
-    project_events: int = _setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
-    transaction_s: int = _setting(
+    project_events: int = setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
+    transaction_s: int = setting(
         "FIELD_TRANSACTION_S",
         60,
         "PostgreSQL gets this long for a transaction of the projector, which is then given up and tried again",
         minimum=1,
     )
-    sample_ms: int = _setting("FIELD_SAMPLE_MS", 1_000, "how often the state's readings are stored", minimum=50)
-    retention_days: int = _setting(
+    sample_ms: int = setting("FIELD_SAMPLE_MS", 1_000, "how often the state's readings are stored", minimum=50)
+    retention_days: int = setting(
         "FIELD_RETENTION_DAYS", 0, "raw rows are dropped after this, 7 at least (Community only); 0: never", minimum=0
     )
-    publish_ms: int = _setting("FIELD_PUBLISH_MS", 500, "how often Redis gets a new snapshot", minimum=50)
-    hot_s: int = _setting("FIELD_HOT_S", 5, "life of field:current in Redis", minimum=1)
-    hot_rows: int = _setting(
+    publish_ms: int = setting("FIELD_PUBLISH_MS", 500, "how often Redis gets a new snapshot", minimum=50)
+    hot_s: int = setting("FIELD_HOT_S", 5, "life of field:current in Redis", minimum=1)
+    hot_rows: int = setting(
         "FIELD_HOT_ROWS", 5_000, "rows of each list in a snapshot: rooms, people, pairs; all are counted", minimum=1
     )
-    stream_length: int = _setting("FIELD_STREAM_LENGTH", 10_000, "entries kept in consciousness:stream", minimum=1)
-    metrics_host: str = _setting("FIELD_METRICS_HOST", "127.0.0.1", "where the metrics endpoints listen")
-    worker_metrics_port: int = _setting(
-        "FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535
-    )
-    projector_metrics_port: int = _setting(
+    stream_length: int = setting("FIELD_STREAM_LENGTH", 10_000, "entries kept in consciousness:stream", minimum=1)
+    metrics_host: str = setting("FIELD_METRICS_HOST", "127.0.0.1", "where the metrics endpoints listen")
+    worker_metrics_port: int = setting("FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535)
+    projector_metrics_port: int = setting(
         "FIELD_PROJECTOR_METRICS_PORT", 9102, "0: any free port", minimum=0, maximum=65_535
     )
-    publisher_metrics_port: int = _setting(
+    publisher_metrics_port: int = setting(
         "FIELD_PUBLISHER_METRICS_PORT", 9103, "0: any free port", minimum=0, maximum=65_535
     )
-    gateway_host: str = _setting("FIELD_GATEWAY_HOST", "127.0.0.1", "where the gateway listens (HTTP, WebSocket)")
-    gateway_port: int = _setting("FIELD_GATEWAY_PORT", 8000, "0: any free port", minimum=0, maximum=65_535)
-    gateway_metrics_port: int = _setting(
+    gateway_host: str = setting("FIELD_GATEWAY_HOST", "127.0.0.1", "where the gateway listens (HTTP, WebSocket)")
+    gateway_port: int = setting("FIELD_GATEWAY_PORT", 8000, "0: any free port", minimum=0, maximum=65_535)
+    gateway_metrics_port: int = setting(
         "FIELD_GATEWAY_METRICS_PORT", 9104, "0: any free port", minimum=0, maximum=65_535
     )
-    gateway_body_bytes_max: int = _setting(
+    gateway_body_bytes_max: int = setting(
         "FIELD_GATEWAY_BODY_BYTES_MAX", 4_194_304, "larger requests and messages are refused (413)", minimum=65_536
     )
-    gateway_key: str = _setting(
+    gateway_key: str = setting(
         "FIELD_GATEWAY_KEY", "", "signs device tokens; empty: the gateway asks for none", secret=True
     )
-    pseudonym_key: str = _setting(
+    pseudonym_key: str = setting(
         "FIELD_PSEUDONYM_KEY", "", "device and user ids are hashed with it before the log; empty: not", secret=True
     )
-    gateway_memory_ms: int = _setting(
+    gateway_memory_ms: int = setting(
         "FIELD_GATEWAY_MEMORY_MS",
         10_000,
         "a gateway answers from memory for so long, unless news came",
         minimum=0,
     )
-    gateway_kept_s: int = _setting(
+    gateway_kept_s: int = setting(
         "FIELD_GATEWAY_KEPT_S", 300, "life of a gateway's copies in Redis; older ones answer nobody", minimum=1
     )
-    gateway_stale_ms: int = _setting(
+    gateway_stale_ms: int = setting(
         "FIELD_GATEWAY_STALE_MS", 15_000, "an answer that is older, or behind the log for longer, says stale", minimum=0
     )
-    gateway_wait_ms: int = _setting(
+    gateway_wait_ms: int = setting(
         "FIELD_GATEWAY_WAIT_MS", 10_000, "at_least waits so long at most; a checkpoint takes 2 s", minimum=0
     )
-    gateway_cors: str = _setting(
+    gateway_cors: str = setting(
         "FIELD_GATEWAY_CORS", "", "origins whose pages may read, comma separated, or *; empty: none"
     )
-    strength_radius: float = _setting(
+    strength_radius: float = setting(
         "FIELD_STRENGTH_RADIUS", 10.0, "nothing is felt further away: one body's reach, as of echoes", minimum=0.001
     )
-    strength_half_life_ms: int = _setting(
+    strength_half_life_ms: int = setting(
         "FIELD_STRENGTH_HALF_LIFE_MS",
         300_000,
         "what is remembered is felt half as much after five minutes, when a silent room is over",
         minimum=1,
     )
-    strength_kept: int = _setting("FIELD_STRENGTH_KEPT", 100, "field calculations kept; 0.3 MB each at most", minimum=0)
-    strength_kept_ms: int = _setting(
+    strength_kept: int = setting("FIELD_STRENGTH_KEPT", 100, "field calculations kept; 0.3 MB each at most", minimum=0)
+    strength_kept_ms: int = setting(
         "FIELD_STRENGTH_KEPT_MS", 5_000, "how long: in that time what is felt fades by a hundredth", minimum=0
     )
-    gateway_gather_ms: int = _setting(
+    gateway_gather_ms: int = setting(
         "FIELD_GATEWAY_GATHER_MS",
         2,
         "events that arrive within this go to the broker together",
         minimum=0,
         maximum=1_000,
     )
-    gateway_ack_ms: int = _setting(
+    gateway_ack_ms: int = setting(
         "FIELD_GATEWAY_ACK_MS", 10_000, "503 when the broker has not acknowledged events within this", minimum=100
     )
-    gateway_waiting_events: int = _setting(
+    gateway_waiting_events: int = setting(
         "FIELD_GATEWAY_WAITING_EVENTS", 100_000, "more events waiting for the broker are refused (503)", minimum=1
     )
-    gateway_waiting_bytes: int = _setting(
+    gateway_waiting_bytes: int = setting(
         "FIELD_GATEWAY_WAITING_BYTES",
         67_108_864,
         "the same in bytes, once for requests being read and once for events that wait",
         minimum=65_536,
     )
-    gateway_device_rate: float = _setting(
+    gateway_device_rate: float = setting(
         "FIELD_GATEWAY_DEVICE_RATE", 200.0, "events a second of one device, on average; 0: no limit", minimum=0.0
     )
-    gateway_address_rate: float = _setting(
+    gateway_address_rate: float = setting(
         "FIELD_GATEWAY_ADDRESS_RATE", 20_000.0, "events a second of one address, on average; 0: no limit", minimum=0.0
     )
-    gateway_burst_s: int = _setting(
+    gateway_burst_s: int = setting(
         "FIELD_GATEWAY_BURST_S", 10, "so many seconds' events at once, for a device that was offline", minimum=1
     )
-    gateway_origins: str = _setting("FIELD_GATEWAY_ORIGINS", "", "whose pages may open a WebSocket; empty: this host's")
-    push_gather_ms: int = _setting("FIELD_PUSH_GATHER_MS", 10, "events of so long go out together", minimum=0)
-    push_connections_max: int = _setting("FIELD_PUSH_CONNECTIONS_MAX", 2_000, "listeners; one more: 503", minimum=1)
-    push_queue_messages: int = _setting("FIELD_PUSH_QUEUE_MESSAGES", 1_000, "for one listener at most", minimum=2)
-    push_queue_bytes: int = _setting("FIELD_PUSH_QUEUE_BYTES", 2_097_152, "the same in bytes", minimum=65_536)
-    push_tail_events: int = _setting("FIELD_PUSH_TAIL_EVENTS", 20_000, "kept for who comes back soon", minimum=100)
-    push_back_records: int = _setting("FIELD_PUSH_BACK_RECORDS", 5_000_000, "of the past for a listener", minimum=1)
-    push_histories_max: int = _setting("FIELD_PUSH_HISTORIES_MAX", 32, "who hear the past; one more: 503", minimum=1)
-    push_heartbeat_s: float = _setting("FIELD_PUSH_HEARTBEAT_S", 15.0, "a silent line says it is open", minimum=0.1)
-    push_stale_s: float = _setting("FIELD_PUSH_STALE_S", 45.0, "who takes nothing for so long is gone", minimum=0.2)
-    archive: str = _setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
-    log_level: str = _setting(
+    gateway_origins: str = setting("FIELD_GATEWAY_ORIGINS", "", "whose pages may open a WebSocket; empty: this host's")
+    push_gather_ms: int = setting("FIELD_PUSH_GATHER_MS", 10, "events of so long go out together", minimum=0)
+    push_connections_max: int = setting("FIELD_PUSH_CONNECTIONS_MAX", 2_000, "listeners; one more: 503", minimum=1)
+    push_queue_messages: int = setting("FIELD_PUSH_QUEUE_MESSAGES", 1_000, "for one listener at most", minimum=2)
+    push_queue_bytes: int = setting("FIELD_PUSH_QUEUE_BYTES", 2_097_152, "the same in bytes", minimum=65_536)
+    push_tail_events: int = setting("FIELD_PUSH_TAIL_EVENTS", 20_000, "kept for who comes back soon", minimum=100)
+    push_back_records: int = setting("FIELD_PUSH_BACK_RECORDS", 5_000_000, "of the past for a listener", minimum=1)
+    push_histories_max: int = setting("FIELD_PUSH_HISTORIES_MAX", 32, "who hear the past; one more: 503", minimum=1)
+    push_heartbeat_s: float = setting("FIELD_PUSH_HEARTBEAT_S", 15.0, "a silent line says it is open", minimum=0.1)
+    push_stale_s: float = setting("FIELD_PUSH_STALE_S", 45.0, "who takes nothing for so long is gone", minimum=0.2)
+    archive: str = setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
+    log_level: str = setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
     rules: Rules = field(default_factory=Rules)
