@@ -1,7 +1,7 @@
 # Everything starts here. `make run` and `make test` need nothing but this file's folder:
 # what is missing is brought (Python packages into .venv, Kafka, PostgreSQL and Redis by Docker or by deploy/local).
 
-.PHONY: run up down clean venv lint test soak
+.PHONY: run up down clean venv lint test soak bench
 
 run: venv ## brings and starts everything with a simulated fleet, shows the live status; Ctrl-C stops it all
 	@.venv/bin/field run
@@ -28,3 +28,6 @@ test: lint ## everything, on parts of its own (other ports, a folder of its own)
 
 soak: venv ## kills, zombies, outages in rounds for HOURS (1), with a memory curve; report in .field/soak
 	@.venv/bin/python -m tests.faults.soak --hours $(or $(HOURS),1) --seed $(or $(SEED),1)
+
+bench: venv ## the field beside Flink, Kafka Streams, Quix, Bytewax and Faust; ARGS="--rows 'ours-*' --runs 1"; an hour
+	@.venv/bin/python -m tests.benchmarks.bench $(ARGS)

@@ -8,6 +8,7 @@ import logging
 from typing import Final
 
 from streams import metrics
+from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -15,8 +16,13 @@ FIRST_S: Final = 0.2
 LONGEST_S: Final = 5.0
 
 
+def log_of(settings: Settings) -> str:
+    """The part that keeps log and state."""
+    return "sqlite" if settings.parts == "embedded" else "kafka"
+
+
 class Backoff:
-    """One for each thing that is tried again. ``part`` is kafka, postgres or redis: it names the metric."""
+    """One for each thing that is tried again. ``part`` (kafka, postgres, redis, sqlite) names the metric."""
 
     def __init__(self, part: str, stop: asyncio.Event) -> None:
         self._part = part

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from aiokafka.errors import KafkaError
 
-from projections.backoff import Backoff
+from projections.backoff import Backoff, log_of
 from streams.changelog import ChangelogFollower, whole
 from streams.changes import FieldReading, ShardView, load_view, merge
 from streams.errors import PartUnavailable
@@ -30,15 +30,27 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Follower(Protocol):
+    """``ChangelogFollower`` and its like: newest ``values`` by (partition, shard), and how far each partition is."""
+
+    values: dict[tuple[int, int], bytes]
+    positions: dict[int, int]
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def poll(self, timeout_ms: int) -> set[tuple[int, int]]: ...
+    def caught_up(self) -> bool: ...
+
+
 class Views:
     """Follows the changelog and reads the field from it. ``positions`` are those of what is shown.
 
     Shards are decoded when somebody reads, and only those that have changed since.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, follower: Follower | None = None) -> None:
         self._settings = settings
-        self._follower = ChangelogFollower(settings)
+        self._follower: Follower = follower or ChangelogFollower(settings)
         self._views: dict[tuple[int, int], ShardView] = {}
         self._waiting: dict[int, set[int]] = {}
         self.positions: dict[int, int] = {}
@@ -47,7 +59,7 @@ class Views:
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Follow until stopped; Kafka, and the changelog itself, may come and go."""
-        backoff = Backoff("kafka", stop)
+        backoff = Backoff(log_of(self._settings), stop)
         while not stop.is_set():
             try:
                 await self._follower.start()
@@ -80,6 +92,10 @@ class Views:
     def read_partition(self, partition: int, now: int) -> FieldReading:
         """The part of the field that one partition holds, read in the same way."""
         return self._merge([view for (number, _), view in self._views.items() if number == partition], now)
+
+    def shards(self) -> Iterable[ShardView]:
+        """What is shown, shard by shard."""
+        return self._views.values()
 
     def _merge(self, views: Iterable[ShardView], now: int) -> FieldReading:
         views = list(views)

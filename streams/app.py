@@ -14,9 +14,10 @@ import uvloop
 from faust.types.transports import TransportT
 from yarl import URL
 
-from streams import metrics, topics, transport
+from streams import engine, metrics, topics, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
+from streams.native import library
 from streams.settings import Settings
 
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -27,9 +28,10 @@ FETCH_BYTES_MAX = 4 * 1024 * 1024
 
 
 class FieldApp(faust.App):
-    """A Faust app that reads ``batch_topic`` in batches; ``folding`` is what it does with them."""
+    """A Faust app that reads ``batch_topic`` in batches, and ``folding`` does the work; ``chunks``: not by record."""
 
     batch_topic: str
+    chunks: bool
     folding: Folding
 
     def _new_transport(self) -> TransportT:
@@ -74,6 +76,7 @@ def make_app(settings: Settings) -> FieldApp:
         stream_recovery_delay=0.0,
     )
     app.batch_topic = settings.events_topic
+    app.chunks = engine.is_compiled(settings)
     app.folding = Folding(app, settings)
     app.folding.attach()
     return app
@@ -106,6 +109,8 @@ def run_worker(settings: Settings) -> int:
         created = asyncio.run(topics.create(settings))
         if created:
             logging.getLogger("field.worker").info("created topics %s", ", ".join(created))
+        how = "compiled" if engine.is_compiled(settings) else f"simple ({library.problem() or 'FIELD_FOLD=simple'})"
+        logging.getLogger("field.worker").info("the fold: %s", how)
         metrics.serve("worker", settings)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
     except FieldError as error:

@@ -10,8 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from streams import engine
+from streams.engine import Fold
 from streams.errors import HistoryError, OtherLogError
-from streams.fold.partition import Checkpoint, PartitionFold
+from streams.fold.partition import Checkpoint
 from streams.settings import Settings
 from streams.table import parse_key
 
@@ -24,7 +26,7 @@ class Partition:
     whatever a writer before us left there.
     """
 
-    def __init__(self, number: int, fold: PartitionFold, earlier: dict[int | None, set[bytes]], highwater: int) -> None:
+    def __init__(self, number: int, fold: Fold, earlier: dict[int | None, set[bytes]], highwater: int) -> None:
         self.number = number
         self.fold = fold
         self.next_offset = fold.position + 1
@@ -148,7 +150,7 @@ def load_partition(
 
     Raises FoldVersionError when another fold wrote the records.
     """
-    fold = PartitionFold(number, settings.shards, settings.rules)
+    fold = engine.make(number, settings)
     fold.load(records)
     earlier: defaultdict[int | None, set[bytes]] = defaultdict(set)
     for key, _value in records:
@@ -156,7 +158,7 @@ def load_partition(
     return Partition(number, fold, dict(earlier), highwater)
 
 
-def _check_log(fold: PartitionFold, start: int, end: int, topic: str) -> None:
+def _check_log(fold: Fold, start: int, end: int, topic: str) -> None:
     """A log that ends before the state is another log; one that begins after it lacks records that nobody has folded.
 
     Going on would give a state that no log has, and say nothing.

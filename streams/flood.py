@@ -6,10 +6,7 @@ from streams.settings import Settings
 
 
 class Flood:
-    """Counts bad records among the last ``flood_window`` ones; a record is bad when half of it is rejected.
-
-    While ``bad`` is 0 a good record need not be added: it is enough to count it in ``records``.
-    """
+    """Counts bad records among the last ``flood_window`` ones; a record is bad when half of it is rejected."""
 
     def __init__(self, settings: Settings) -> None:
         self._ring = bytearray(settings.flood_window)
@@ -17,6 +14,13 @@ class Flood:
         self._at = 0
         self.records = 0
         self.bad = 0
+
+    def good(self, records: int) -> None:
+        """Note so many good records: cheap while none of the window is bad."""
+        for _ in range(min(records, len(self._ring)) if self.bad else 0):
+            self.add(False)
+            records -= 1
+        self.records += records
 
     def add(self, bad: bool) -> bool:
         """Note one record; True when the window is full and too much of it is bad."""

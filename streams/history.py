@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from streams.archive.format import Packed
+from streams.chunks import Chunk
 from streams.entry import Entry, read_entry
 from streams.errors import HistoryError, PartUnavailable
+from streams.fetching import ChunkConsumer
 from streams.settings import Settings
 from streams.validate import Limits
 
@@ -35,34 +39,30 @@ class History(Protocol):
         """
 
 
+class StoredHistory(History, Protocol):
+    """One whose stored form a compiled fold can take."""
+
+    def pieces(self, partition: int, start: int, end: int) -> AsyncIterator[Chunk | Packed]:
+        """``entries`` as they are stored; there may be some before ``start`` and after ``end`` in them."""
+
+
 class KafkaHistory:
     """The topic itself. One consumer, without a group: partitions are read one after the other."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
+        self._stack = AsyncExitStack()
         self._consumer: Any = None
 
     async def __aenter__(self) -> KafkaHistory:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_brokers,
-            client_id="field-history",
-            auto_offset_reset="none",  # records that go while we read are an error, not a reason to jump to the end
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=FETCH_BYTES,
-        )
-        try:
-            await self._consumer.start()
-            await asyncio.sleep(0)  # aiokafka's stop ends in a cancellation when its tasks have not begun yet
-        except KafkaError as error:
-            await self._consumer.stop()
-            raise PartUnavailable("Kafka", f"{self._settings.kafka_brokers}: {error}") from error
+        self._consumer = await self._stack.enter_async_context(_started(self._make_consumer()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await self._stack.aclose()
 
     async def bounds(self) -> dict[int, tuple[int, int]]:
         """As Kafka says now; raises PartUnavailable."""
@@ -76,26 +76,36 @@ class KafkaHistory:
 
     async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
         """As ``History`` says; raises PartUnavailable too."""
+        partitions = self._settings.partitions
+        async for records in self._fetched(self._consumer, partition, start, end):
+            yield [read_entry(record, partition, partitions, self._limits) for record in records if record.offset < end]
+
+    async def pieces(self, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        """As ``History`` says; raises PartUnavailable too."""
+        async with _started(ChunkConsumer.of(self._make_consumer(), self._settings.events_topic)) as consumer:
+            async for chunks in self._fetched(consumer, partition, start, end):
+                for chunk in chunks:
+                    if chunk.base_offset >= end:
+                        return
+                    yield chunk
+
+    async def _fetched(self, consumer: Any, partition: int, start: int, end: int) -> AsyncIterator[list[Any]]:
         if start >= end:
             return  # a consumer that is stopped just after an assignment may never end (aiokafka 0.14)
-        place, partitions = self._place(partition), self._settings.partitions
+        place = self._place(partition)
         try:
-            first = (await self._consumer.beginning_offsets([place]))[place]
+            first = (await consumer.beginning_offsets([place]))[place]
             if start < min(first, end):
                 raise HistoryError(
                     f"records {start}..{min(first, end) - 1} are no longer in Kafka: an archive that has them is "
                     "needed (`field archive`, FIELD_ARCHIVE)",
                     topic=place.topic, partition=partition, offset=start,
                 )  # fmt: skip
-            self._consumer.assign([place])
-            self._consumer.seek(place, start)
-            while await self._consumer.position(place) < end:
-                for records in (await self._consumer.getmany(place, timeout_ms=POLL_MS)).values():
-                    yield [
-                        read_entry(record, partition, partitions, self._limits)
-                        for record in records
-                        if record.offset < end
-                    ]
+            consumer.assign([place])
+            consumer.seek(place, start)
+            while await consumer.position(place) < end:
+                for found in (await consumer.getmany(place, timeout_ms=POLL_MS)).values():
+                    yield found
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             raise HistoryError(
                 "records went away while they were read (retention): an archive that has them is needed, and "
@@ -105,5 +115,29 @@ class KafkaHistory:
         except KafkaError as error:
             raise PartUnavailable("Kafka", f"{place.topic}/{partition}: {error}") from error
 
+    def _make_consumer(self) -> Any:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_brokers,
+            client_id="field-history",
+            auto_offset_reset="none",  # records that go while we read are an error, not a reason to jump to the end
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )
+
     def _place(self, partition: int) -> TopicPartition:
         return TopicPartition(self._settings.events_topic, partition)
+
+
+@asynccontextmanager
+async def _started(consumer: Any) -> AsyncIterator[Any]:
+    """The consumer while it runs; raises PartUnavailable."""
+    try:
+        await consumer.start()
+        await asyncio.sleep(0)  # aiokafka's stop ends in a cancellation when its tasks have not begun yet
+    except KafkaError as error:
+        await consumer.stop()
+        raise PartUnavailable("Kafka", str(error)) from error
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()

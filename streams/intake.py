@@ -7,15 +7,18 @@ the loop gets its breath back (checkpoints go on meanwhile).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from streams import metrics
 from streams.assignment import Assignment, Partition
+from streams.chunks import Chunk
 from streams.delivery import Delivery, Place, source_of
 from streams.errors import FloodError
 from streams.events import OPTS, Event
 from streams.flood import Flood
+from streams.native.cursor import Cursor
+from streams.native.fold import NativeFold
 from streams.settings import Settings
 from streams.table import partition_of
 from streams.transport import Batch
@@ -23,6 +26,9 @@ from streams.validate import Limits, Rejection, read_record, received_at
 
 TURN_EVENTS: Final = 2_000
 """Events folded before other tasks may run: some tens of milliseconds."""
+
+CHUNK_EVENTS: Final = 20_000
+"""The same for the compiled fold."""
 
 
 class Intake:
@@ -46,28 +52,52 @@ class Intake:
 
         Raises FloodError, with all dead letters so far acknowledged; DeliveryError.
         """
-        turn, fold, next_offset = 0, part.fold.fold, part.next_offset
-        delivery = self._delivery
-        for record in batch.records:
-            if record.offset < next_offset:
-                continue  # read again, after a gap was asked for
-            before = self._seen
-            events = self._read(record, part.number)
-            if events is None:
-                await self._stop_flood(record)
-            else:
-                fold(record.offset, events)
-            turn += self._seen - before
-            if turn >= TURN_EVENTS or delivery.full:
-                self.events += turn
-                turn = 0
+        begun, delivery = self._seen, self._delivery
+        by_chunk = isinstance(batch.records[0], Chunk)
+        turn = CHUNK_EVENTS if by_chunk else TURN_EVENTS
+        for bad in self._chunks(batch, part) if by_chunk else self._records(batch, part):
+            if bad is not None:
+                await self._stop_flood(bad)
+            if self._seen - begun >= turn or delivery.full:
+                self.events += self._seen - begun
+                begun = self._seen
                 await self._breathe(part)
                 if not assignment.current:
                     return False
-        self.events += turn
-        self.records += len(batch.records)
+        self.events += self._seen - begun
+        self.records += batch.size
         self._note(batch, part)
         return True
+
+    def _records(self, batch: Batch, part: Partition) -> Iterator[Any]:
+        """Folds a record a step; what comes out is None, or the record that was one bad record too many."""
+        fold, next_offset = part.fold.fold, part.next_offset
+        for record in batch.records:
+            if record.offset < next_offset:
+                continue  # read again, after a gap was asked for
+            events = self._read(record, part.number)
+            if events is not None:
+                fold(record.offset, events)
+            yield None if events is not None else record
+
+    def _chunks(self, batch: Batch, part: Partition) -> Iterator[Any]:
+        """The same for a compiled fold: it takes the plain records of a chunk by itself and leaves us the others."""
+        fold, next_offset = part.fold, part.next_offset
+        assert isinstance(fold, NativeFold)  # nobody else is given chunks
+        for chunk in batch.records:
+            cursor = Cursor(chunk, CHUNK_EVENTS, next_offset)
+            while cursor.more:
+                fold.fold_chunk(cursor)
+                self._seen += cursor.events
+                self._flood.good(cursor.records)
+                bad = None
+                if cursor.odd and (record := cursor.take()).offset >= next_offset:
+                    events = self._read(record, part.number)
+                    if events is not None:
+                        fold.fold(record.offset, events)
+                    else:
+                        bad = record
+                yield bad
 
     async def _breathe(self, part: Partition) -> None:
         if self._delivery.full:
@@ -89,10 +119,7 @@ class Intake:
                 and partition_of(event.key, self._settings.partitions) == number
             ):
                 self._seen += 1
-                if self._flood.bad:
-                    self._flood.add(False)
-                else:
-                    self._flood.records += 1
+                self._flood.good(1)
                 return (event,)
         return self._sort(record, number, {}, items)
 
@@ -127,7 +154,7 @@ class Intake:
         return None if self._flood.add(2 * rejected >= len(items)) else here
 
     def _note(self, batch: Batch, part: Partition) -> None:
-        metrics.BATCH_RECORDS.observe(len(batch.records))
+        metrics.BATCH_RECORDS.observe(batch.size)
         metrics.EVENTS.inc(self._seen)
         self._seen = 0
         counts = part.count()

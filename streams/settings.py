@@ -68,6 +68,12 @@ class Settings:
     checkpoint_events: int = setting(
         "FIELD_CHECKPOINT_EVENTS", 200_000, "a checkpoint at the latest after so many events", minimum=1
     )
+    fold: str = setting(
+        "FIELD_FOLD",
+        "auto",
+        "which fold works: the compiled one where it is built, else the simple one; both write the same bytes",
+        choices=("auto", "compiled", "simple"),
+    )
     poll_records: int = setting("FIELD_POLL_RECORDS", 5_000, "Kafka records in one batch of a partition", minimum=1)
     linger_ms: int = setting("FIELD_LINGER_MS", 10, "how long a producer gathers a batch", minimum=0)
     skew_ms_max: int = setting("FIELD_SKEW_MS_MAX", 60_000, "event time may be this much after received", minimum=0)
@@ -108,7 +114,9 @@ class Settings:
     )
     stream_length: int = setting("FIELD_STREAM_LENGTH", 10_000, "entries kept in consciousness:stream", minimum=1)
     metrics_host: str = setting("FIELD_METRICS_HOST", "127.0.0.1", "where the metrics endpoints listen")
-    worker_metrics_port: int = setting("FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535)
+    worker_metrics_port: int = setting(
+        "FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535
+    )
     projector_metrics_port: int = setting(
         "FIELD_PROJECTOR_METRICS_PORT", 9102, "0: any free port", minimum=0, maximum=65_535
     )

@@ -13,9 +13,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import MethodQueue
+
+from streams.chunks import Chunk
+from streams.fetching import ChunkConsumer
 
 SENDS_MAX: Final = 50_000
 """Messages waiting in Faust's producer buffer before the reader pauses (100, without a setting, in Faust)."""
@@ -42,16 +46,19 @@ FETCH_WAIT_MS: Final = 50
 class Batch:
     """What one fetch brought from one partition.
 
-    ``records`` have ``offset``, ``timestamp`` (ms), ``headers`` ((name, bytes) pairs) and ``value`` (bytes or None);
+    ``records`` have ``offset``, ``timestamp`` (ms), ``headers`` ((name, bytes) pairs) and ``value`` (bytes or None),
+    or they are Chunks, for a compiled fold;
     ``first`` and ``last`` are offsets and stay when the records are let go.
     """
 
-    __slots__ = ("first", "last", "records")
+    __slots__ = ("first", "last", "records", "size")
 
     def __init__(self, records: Sequence[Any]) -> None:
+        begin, end = records[0], records[-1]
         self.records = records
-        self.first: int = records[0].offset
-        self.last: int = records[-1].offset
+        self.first: int = begin.start if isinstance(begin, Chunk) else begin.offset
+        self.last: int = end.last_offset if isinstance(end, Chunk) else end.offset
+        self.size = sum(chunk.size for chunk in records) if isinstance(begin, Chunk) else len(records)
 
     def release(self) -> None:
         """Let the records go: a batch that waits for its acknowledgement should not hold them."""
@@ -77,7 +84,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        return consumer
+        app: Any = self.app
+        return ChunkConsumer.of(consumer, app.batch_topic) if app.chunks else consumer
 
 
 class Consumer(driver.Consumer):
@@ -126,13 +134,17 @@ class Consumer(driver.Consumer):
                 for record in found:
                     yield tp, self._to_message(tp, record)
                 continue
-            message: Any = self._to_message(tp, found[0])
-            message.value = Batch(found)
-            message.headers = ()  # each record has its own
-            yield tp, message
+            yield tp, self._of_batch(tp, Batch(found))
             # Faust's reader compares offsets with the last one read, to drop what it read before and to note gaps;
             # a batch is not one offset, and the worker checks itself that batches follow each other
             self._read_offset[tp] = None
+
+    def _of_batch(self, tp: TP, batch: Batch) -> Any:
+        """Faust's message for a batch; each record has its own time, key and headers."""
+        record = ConsumerRecord(tp.topic, tp.partition, batch.first, 0, 0, None, None, None, 0, 0, ())
+        message: Any = self._to_message(tp, record)
+        message.value = batch
+        return message
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
         """Nothing of the input before recovery is wholly over.

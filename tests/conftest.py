@@ -12,5 +12,6 @@ pytest_plugins = [
     "tests.fixtures.contacts",
     "tests.fixtures.command",
     "tests.fixtures.browser",
+    "tests.fixtures.native",
     "tests.faults.figures",
 ]

@@ -43,6 +43,7 @@ def instance(kafka: str, home: Path, **over: Any) -> Settings:
     name = f"w{os.getpid()}-{time.time_ns() % 1_000_000}-{next(_numbers)}"
     chosen: dict[str, Any] = {
         "kafka_brokers": kafka,
+        "database_url": "postgresql://field:field@127.0.0.1:1/field",  # none: not that of a stack on the usual port
         "generation": name,
         "events_topic": f"{name}.events",
         "changes_topic": f"{name}.changes",

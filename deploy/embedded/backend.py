@@ -36,7 +36,7 @@ class Embedded:
         """Nothing else runs."""
 
     def page(self) -> str:
-        return ""
+        return f"http://{self._settings.gateway_host}:{self._settings.gateway_port}/"
 
     def keeper(self, fleet: Fleet | None, say: Callable[[str], None], ended: Callable[[], None]) -> InProcess:
         return InProcess(self._settings, fleet, say, ended)

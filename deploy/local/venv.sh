@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv from requirements-dev.txt, with the project itself installed for editing; nothing to do the second time.
-# While pip downloads, the local parts (Kafka, PostgreSQL, Redis) are already brought in the background.
+# While pip downloads, the local parts (Kafka, PostgreSQL, Redis) are brought and the fold is compiled in the background.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -36,7 +36,8 @@ python=$(find_python) || { as_root_apt python3 python3-venv; python=$(find_pytho
 stamp=.venv/stamp-$({ cat requirements.txt requirements-dev.txt pyproject.toml; pwd; "$python" -V; } |
     "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')
 if [ -e "$stamp" ] && [ -x .venv/bin/field ]; then
-    .venv/bin/python -m deploy.local.page || true # it has said why; everything but the page goes on without it
+    .venv/bin/python -m deploy.local.native || true # both have said why; all else goes on without them
+    .venv/bin/python -m deploy.local.page || true
     exit 0
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || as_root_apt python3-venv
@@ -44,6 +45,8 @@ fi
 say "making .venv with $("$python" -V) and, meanwhile, bringing the parts"
 "$python" -m deploy.local.bring &
 parts=$!
+"$python" -m deploy.local.native &
+native=$!
 rm -f .venv/stamp-*
 here="$("$python" -V) in $(pwd)"
 # a folder that was moved or made by another Python is made anew; one that pip was interrupted in goes on
@@ -57,6 +60,7 @@ pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install -r requirements-dev.txt
 pip install --no-deps --editable .
 wait "$parts" || true # a failure there is told again, and better, by whatever needs the parts
+wait "$native" || true
 : > "$stamp"
 say "  .venv is ready"
 .venv/bin/python -m deploy.local.page || true

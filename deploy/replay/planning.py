@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from streams import engine
 from streams.archive.history import open_history
 from streams.errors import InputError
-from streams.fold.partition import PartitionFold
 from streams.history import History
 from streams.replay.span import Span
 from streams.settings import Settings
@@ -126,7 +126,7 @@ async def plan(settings: Settings, span: Span, processes: int) -> Plan:
 async def _sample(history: History, settings: Settings, span: Span, partition: int, start: int, end: int) -> _Sample:
     """From the middle of what is to be folded, SAMPLE_EVENTS at least where there are so many."""
     began = time.perf_counter()
-    fold = PartitionFold(partition, settings.shards, settings.rules)
+    fold = engine.make(partition, settings)
     records, seen, folded, size = 0, 0, 0, 0
     middle = start + max(0, (end - start - SAMPLE_EVENTS) // 2)
     async for entries in history.entries(partition, middle, end):

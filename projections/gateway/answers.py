@@ -164,14 +164,15 @@ class PartHealth(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """All of them."""
+    """All that there are: ``sqlite`` where the field runs embedded, and then no Kafka, PostgreSQL, Redis, publisher."""
 
-    kafka: PartHealth
-    postgres: PartHealth
-    redis: PartHealth
     worker: PartHealth
     projector: PartHealth
-    publisher: PartHealth
+    kafka: PartHealth | msgspec.UnsetType = msgspec.UNSET
+    postgres: PartHealth | msgspec.UnsetType = msgspec.UNSET
+    redis: PartHealth | msgspec.UnsetType = msgspec.UNSET
+    publisher: PartHealth | msgspec.UnsetType = msgspec.UNSET
+    sqlite: PartHealth | msgspec.UnsetType = msgspec.UNSET
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -9,23 +9,36 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from projections.follow import Pool
 from projections.gateway import described, pages, routes_field, routes_in, routes_out, routes_push, trpc
+from projections.gateway.announced import RedisNews
 from projections.gateway.archaeology import Archaeology
 from projections.gateway.calculator import Calculator
+from projections.gateway.cold_rows import ColdRows
+from projections.gateway.cold_tier import ColdTier
 from projections.gateway.context import Gateway
 from projections.gateway.cors import cors
+from projections.gateway.gather import Gather
+from projections.gateway.groups import Groups
 from projections.gateway.history import Past
+from projections.gateway.hot_tier import HotTier
 from projections.gateway.hub import Hub
 from projections.gateway.intake import Intake
-from projections.gateway.kept import Kept
+from projections.gateway.kafka_log import kafka_log
+from projections.gateway.kept import Kept, RedisCopies
+from projections.gateway.limits import Limiter
+from projections.gateway.optouts import OptOuts, stored_in
 from projections.gateway.problems import Problem, on_fault, on_http, on_problem
 from projections.gateway.reader import Reader
+from projections.gateway.states import States
+from projections.gateway.target import Target
 from projections.gateway.watch import Watch
 from projections.hot import connect
 from projections.pool import make_pool
@@ -45,15 +58,34 @@ def build(settings: Settings) -> Gateway:
     """A gateway whose parts do not run yet."""
     pool, redis = make_pool(settings.database_url), connect(settings)
     watch = Watch(settings, pool, redis, lambda: reader.generation)
-    reader = Reader(settings, pool, redis, watch.behind)
-    past = Past(reader.cold, Kept(settings, redis, reader.hot.rest, reader.performance), lambda: reader.generation)
+    hot, cold = HotTier(settings, redis), ColdTier(settings, pool)
+    reader = Reader(settings, hot, cold, RedisNews(redis, hot.rest), watch.behind)
+    rows = ColdRows(cold, lambda: reader.generation)
+    kept = Kept(settings, RedisCopies(settings, redis, hot.rest), reader.performance)
+    states = States(settings, redis, Groups(), behind=watch.behind)
     return Gateway(
-        settings, pool, redis, intake=Intake(settings, pool, redis), reader=reader, past=past, watch=watch,
-        hub=Hub(settings, redis, pool), calculator=Calculator(settings),
-        archaeology=Archaeology(
-            reader.cold, past.kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms
-        ),
+        settings, reader=reader, watch=watch, calculator=Calculator(settings),
+        intake=Intake(settings, Gather(settings, Target(settings, pool)), Limiter(settings, redis)),
+        past=Past(rows, kept, lambda: reader.generation),
+        archaeology=Archaeology(rows, kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms),
+        hub=Hub(settings, states, OptOuts(stored_in(pool)), kafka_log(settings)),
+        stores=PoolAndRedis(pool, redis),
     )  # fmt: skip
+
+
+class PoolAndRedis:
+    """``stores.Stores``."""
+
+    def __init__(self, pool: Pool, redis: Redis) -> None:
+        self._pool = pool
+        self._redis = redis
+
+    async def open(self) -> None:
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close(timeout=1.0)
+        await self._redis.aclose()
 
 
 def create_app(gateway: Gateway, ended: Callable[[], None] = lambda: None) -> Starlette:
@@ -85,7 +117,8 @@ async def running(gateway: Gateway, ended: Callable[[], None]) -> AsyncIterator[
             log.error("%s ended", task.get_name(), exc_info=error)
             ended()
 
-    await gateway.pool.open(wait=False)
+    if gateway.stores is not None:
+        await gateway.stores.open()
     tasks = [asyncio.create_task(part.run(stop), name=type(part).__name__) for part in gateway.parts]
     for task in tasks:
         task.add_done_callback(over)
@@ -94,8 +127,8 @@ async def running(gateway: Gateway, ended: Callable[[], None]) -> AsyncIterator[
     finally:
         stop.set()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await gateway.pool.close(timeout=1.0)
-        await gateway.redis.aclose()
+        if gateway.stores is not None:
+            await gateway.stores.close()
 
 
 class Measured:

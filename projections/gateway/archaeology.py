@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 import msgspec
-from psycopg import sql
 
 from projections.gateway import cursors, digging
 from projections.gateway.answers import Reflects
-from projections.gateway.cold_tier import ColdTier
 from projections.gateway.digging import KINDS, Row
 from projections.gateway.kept import Found, Kept, Told
 from projections.gateway.parameters import Box, Parameters, refused
@@ -24,8 +22,6 @@ from projections.gateway.positions import Positions
 from projections.gateway.problems import Problem
 from projections.gateway.turns import Turns
 from projections.patterns import EVENTS_MAX
-from projections.positions import Connection
-from projections.queries import query
 from projections.views import now_ms
 from streams.envelope import ID_PATTERN, UUID_PATTERN
 from streams.events import OPTS, TIMESTAMP_MS_MAX, TYPES
@@ -35,14 +31,12 @@ ROWS: Final = (100, 1_000)
 READING: Final = (4, 64)
 DIGGING: Final = (1, 16)
 """At work and in line. Patterns take up to a second of a core, and some 20 MB while they are made."""
-FETCH: Final = 2_000
 SHOWN: Final = tuple(kind for kind in TYPES if kind not in OPTS)
 """An opt-out is nobody's business."""
 FILTERS: Final = ("from", "until", "type", "room", "device", "box", "min_intensity")
 
 _UUID: Final = re.compile(UUID_PATTERN)
 _ID: Final = re.compile(ID_PATTERN)
-T = TypeVar("T")
 
 
 class Filters(NamedTuple):
@@ -112,18 +106,45 @@ def filters_of(given: Parameters) -> Filters:
     return filters
 
 
+class After(NamedTuple):
+    """The row that a page begins after."""
+
+    timestamp: int
+    id: str
+    routing_key: str
+
+
+class Rows(Protocol):
+    """Where raw rows are. With each answer the positions that it reflects; None: not now, or not in time for so much.
+
+    Whoever has opted out is not shown, nor what he did before, nor what names him.
+    """
+
+    @property
+    def away(self) -> bool:
+        """Whether it does not answer at all."""
+
+    async def page(
+        self, filters: Filters, after: After | None, rows: int
+    ) -> tuple[Positions, list[tuple[str, DugEvent]]] | None:
+        """(routing key, event), newest first, so many at most."""
+
+    async def newest(self, filters: Filters, rows: int) -> tuple[Positions, list[Row]] | None:
+        """What patterns are made of, newest first, so many at most."""
+
+
 class Archaeology:
-    """Asks the database through ``cold``; ``behind`` says whether positions are behind the log for so long (ms)."""
+    """Asks ``stored``; ``behind`` says whether positions are behind the log for so long (ms)."""
 
     def __init__(
         self,
-        cold: ColdTier,
+        stored: Rows,
         kept: Kept,
         generation: Callable[[], str],
         behind: Callable[[Positions, int], bool],
         stale_ms: int,
     ) -> None:
-        self._cold = cold
+        self._stored = stored
         self.kept = kept
         self._generation = generation
         self._behind = behind
@@ -135,20 +156,17 @@ class Archaeology:
         self, filters: Filters, limit: int = ROWS[0], cursor: str | None = None
     ) -> tuple[Events, Reflects]:
         """A page; raises Problem: 400 for a cursor that is none, 503."""
-        parameters = _bound(filters, limit + 1) | _after(cursor)
+        after = _after(cursor)
         generation, at = self._generation(), now_ms()
-
-        async def ask(connection: Connection) -> tuple[Positions, list[tuple[Any, ...]]]:
-            _, raw = await self._cold.vectors(connection, generation)
-            found = await connection.execute(_statement("archaeology_events"), parameters, prepare=False)
-            return raw, await found.fetchall()
-
         async with self._reading.one():
-            raw, rows = await self._ask(ask)
-        events = [_event(row) for row in rows[:limit]]
+            answered = await self._stored.page(filters, after, limit + 1)
+        if answered is None:
+            self._refuse()
+        raw, found = answered
+        events = [event for _, event in found[:limit]]
         following = None
-        if len(rows) > limit:
-            following = cursors.make("archaeology", events[-1].timestamp, events[-1].id, rows[limit - 1][1])
+        if len(found) > limit:
+            following = cursors.make("archaeology", events[-1].timestamp, events[-1].id, found[limit - 1][0])
         stale = self._behind(raw, self._stale_ms)
         return Events(events, following), Reflects("database", raw, at, max(0, now_ms() - at), generation, stale)
 
@@ -169,19 +187,8 @@ class Archaeology:
 
     async def _dig(self, question: str, filters: Filters, kinds: Sequence[str]) -> Found | None:
         generation, at = self._generation(), now_ms()
-
-        async def ask(connection: Connection) -> tuple[Positions, list[Row]]:
-            _, raw = await self._cold.vectors(connection, generation)
-            parameters = _bound(filters, EVENTS_MAX + 1)
-            found = await connection.execute(_statement("archaeology_patterns"), parameters, prepare=False)
-            rows: list[Row] = []
-            while some := await found.fetchmany(FETCH):
-                rows += map(Row._make, some)
-                await asyncio.sleep(0)  # others want to be answered
-            return raw, rows
-
         async with self._digging.one():
-            answered = await self._cold.ask(ask)
+            answered = await self._stored.newest(filters, EVENTS_MAX + 1)
             if answered is None:
                 return None  # an older answer may do
             raw, rows = answered
@@ -189,47 +196,40 @@ class Archaeology:
             data = await asyncio.to_thread(digging.encoded, rows, window, kinds)
         return Found(question, msgspec.Raw(data), raw, at, generation)
 
-    async def _ask(self, question: Callable[[Connection], Awaitable[T]]) -> T:
-        found = await self._cold.ask(question)
-        if found is None:
-            self._refuse()
-        return found
-
     def _refuse(self) -> NoReturn:
-        if self._cold.rest.resting:
+        if self._stored.away:
             raise Problem(
                 503, "database_away", "what was stands in the database, which does not answer", retry_after_s=2
             )
         raise Problem(503, "too_slow", "there is too much to look through: name a shorter time", retry_after_s=5)
 
 
-def _statement(name: str) -> sql.Composed:
-    return sql.SQL(query(name)).format(where=sql.SQL(query("archaeology_where")))
-
-
-def _bound(filters: Filters, rows: int) -> dict[str, Any]:
-    """Parameters of a statement."""
-    x0, y0, x1, y1 = filters.box or (None,) * 4
-    types = None if filters.types is None else list(filters.types)
-    return {
-        "since": filters.since, "until": filters.until, "types": types, "room": filters.room,
-        "device": filters.device, "min_intensity": filters.min_intensity,
-        "x0": x0, "y0": y0, "x1": x1, "y1": y1, "rows": rows,
-    }  # fmt: skip
-
-
-def _after(cursor: str | None) -> dict[str, Any]:
+def _after(cursor: str | None) -> After | None:
     key = cursors.read(cursor, "archaeology", int, str, str)
     if key is None:
-        return {"after": None, "after_id": None, "after_key": None}
+        return None
     at, event, routing_key = key
     if not (0 <= at <= TIMESTAMP_MS_MAX and _UUID.match(event) and _ID.match(routing_key)):
         raise refused("cursor", "is none of this listing")
-    return {"after": at, "after_id": event, "after_key": routing_key}
+    return After(at, event, routing_key)
 
 
-def _event(row: tuple[Any, ...]) -> DugEvent:
-    event, _, device, user, room, kind, data, x, y, z, intensity, timestamp, received, *place = row
+def dug_of(row: tuple[Any, ...]) -> tuple[str, DugEvent]:
+    """(routing key, event) of a row as ``archaeology_events`` has it."""
+    event, key, device, user, room, kind, data, x, y, z, intensity, timestamp, received, *place = row
     position = None if x is None else Place(x, y, z)
     raw = msgspec.Raw(data.encode())
-    return DugEvent(event, kind, device, timestamp, received, LogPlace(*place), intensity, raw, user, room, position)
+    found = DugEvent(
+        event,
+        kind,
+        device,
+        timestamp,
+        received,
+        LogPlace(*place),
+        intensity,
+        raw,
+        user,
+        room,
+        position,
+    )
+    return key, found

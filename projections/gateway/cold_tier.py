@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from projections.follow import UNAVAILABLE, Pool
-from projections.gateway.answers import Snapshot
+from projections.gateway.answers import Snapshot, TierName
 from projections.gateway.flight import Rest
 from projections.gateway.positions import Positions, lowest
 from projections.hot import bounded
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 class ColdTier:
     """Asks only where PostgreSQL has not just failed; None: it does not answer, or has no such thing yet."""
+
+    tier: TierName = "database"
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings = settings

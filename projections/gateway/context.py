@@ -6,17 +6,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
-from projections.follow import Pool
 from projections.gateway.archaeology import Archaeology
 from projections.gateway.calculator import Calculator
 from projections.gateway.history import Past
 from projections.gateway.hub import Hub
 from projections.gateway.intake import Intake
 from projections.gateway.reader import Reader
-from projections.gateway.watch import Watch
+from projections.gateway.stores import Stores, Watching
 from streams.settings import Settings
 
 
@@ -29,23 +27,25 @@ class Part(Protocol):
 
 @dataclass
 class Gateway:
-    """One gateway. ``pool`` and ``redis`` are there even while PostgreSQL and Redis are not."""
+    """One gateway, whoever keeps its log and state."""
 
     settings: Settings
-    pool: Pool
-    redis: Redis
     intake: Intake
     reader: Reader
     past: Past
-    watch: Watch
+    watch: Watching
     calculator: Calculator
     archaeology: Archaeology
     hub: Hub
+    more: tuple[Part, ...] = ()
+    """Parts beside them, of the stores."""
+    stores: Stores | None = None
+    """Connections that are opened before and closed after all parts."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """What runs in the background."""
-        return (self.intake, self.reader, self.watch, self.hub)
+        return (self.intake, self.reader, self.watch, self.hub, *self.more)
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 import msgspec
 from aiokafka.errors import KafkaError
 
-from projections.backoff import Backoff
-from projections.gateway.producing import Line, connect
+from projections.backoff import Backoff, log_of
+from projections.gateway.producing import connect
 from projections.gateway.room import Full, Room
-from projections.gateway.target import Target
+from projections.gateway.stores import Aim, Connect, Line
 from projections.gateway.unless import unless
 from streams import metrics
 from streams.events import OPTS, Event
@@ -82,10 +82,11 @@ class _Item(NamedTuple):
 class Gather:
     """Takes events (``submit``) while ``run`` keeps a line to the broker."""
 
-    def __init__(self, settings: Settings, target: Target) -> None:
+    def __init__(self, settings: Settings, target: Aim, connect: Connect = connect) -> None:
         self.room = Room(settings.gateway_waiting_events, settings.gateway_waiting_bytes)
         self._settings = settings
         self._target = target
+        self._connect = connect
         self._gather_s = settings.gateway_gather_ms / 1000
         self._ack_s = settings.gateway_ack_ms / 1000
         self._line: Line | None = None
@@ -132,13 +133,13 @@ class Gather:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped; Kafka may come and go."""
-        backoff = Backoff("kafka", stop)
+        backoff = Backoff(log_of(self._settings), stop)
         following = asyncio.create_task(self._target.run(stop))
         await unless(stop, self._target.first())
         while not stop.is_set():
             self._target.moved.clear()
             try:
-                line = await unless(stop, connect(self._settings, self._target.topic))
+                line = await unless(stop, self._connect(self._settings, self._target.topic))
             except (KafkaError, OSError, TimeoutError) as error:
                 self._refuse(NotStored("log_away", f"the log does not answer: {error or type(error).__name__}", 5))
                 await backoff.failed(error)

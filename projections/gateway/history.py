@@ -6,19 +6,16 @@ Which of the three answers depends on how long a time is asked for: some hundred
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 import msgspec
-from psycopg import sql
 
 from projections.gateway import cursors
 from projections.gateway.answers import Centre, History, Point
-from projections.gateway.cold_tier import ColdTier
 from projections.gateway.kept import Found, Kept, Told
 from projections.gateway.parameters import Parameters
+from projections.gateway.positions import Positions
 from projections.gateway.problems import Problem
-from projections.positions import Connection
-from projections.queries import query
 from projections.views import now_ms
 from streams.events import TIMESTAMP_MS_MAX
 
@@ -79,64 +76,60 @@ def chosen(since: int | None, until: int | None) -> str:
     return next((name for longest, name in CHOSEN if length <= longest), "1d")
 
 
+class Aggregates(Protocol):
+    """Where minutes, hours and days are. With each answer the positions that it reflects; None: not now, or not in
+    time for so much."""
+
+    async def points(
+        self, resolution: Resolution, since: int, until: int, rows: int
+    ) -> tuple[Positions, list[Point]] | None:
+        """Buckets that had events, since <= bucket < until, rising, so many at most."""
+
+    async def counted(self, now: int) -> tuple[Positions, Counted] | None:
+        """The figures at ``now`` (ms)."""
+
+
 class Past:
     """Reads it through ``kept``."""
 
-    def __init__(self, cold: ColdTier, kept: Kept, generation: Callable[[], str]) -> None:
-        self._cold = cold
+    def __init__(self, aggregates: Aggregates, kept: Kept, generation: Callable[[], str]) -> None:
+        self._aggregates = aggregates
         self.kept = kept
         self._generation = generation
 
     async def history(self, page: Asked) -> Told:
         """A page, as ``History``; raises Problem (503)."""
-        return await self.kept.ask(
-            f"history {tuple(page)}", lambda: self._found(f"history {tuple(page)}", _history(page))
-        )
+        question = f"history {tuple(page)}"
+        return await self.kept.ask(question, lambda: self._found(question, self._history(page)))
 
     async def counted(self) -> Told:
         """The figures, as ``Counted``; raises Problem (503)."""
-        return await self.kept.ask("figures", lambda: self._found("figures", self._counted))
+        return await self.kept.ask("figures", lambda: self._found("figures", self._aggregates.counted(now_ms())))
 
-    async def _found(self, question: str, ask: Callable[[Connection], Awaitable[Any]]) -> Found | None:
+    async def _found(self, question: str, answer: Awaitable[tuple[Positions, Any] | None]) -> Found | None:
         generation, at = self._generation(), now_ms()
+        answered = await answer
+        if answered is None:
+            return None
+        positions, data = answered
+        return Found(question, msgspec.Raw(msgspec.json.encode(data)), positions, at, generation)
 
-        async def both(connection: Connection) -> Found:
-            _, raw = await self._cold.vectors(connection, generation)
-            data = await ask(connection)
-            return Found(question, msgspec.Raw(msgspec.json.encode(data)), raw, at, generation)
-
-        return await self._cold.ask(both)
-
-    async def _counted(self, connection: Connection) -> Counted:
-        now = now_ms()
-        parameters = {"from": now - MINUTE_MS, "until": now}
-        row = await (await connection.execute(query("gateway_lately"), parameters)).fetchone()
-
-        async def by_type(other: Connection) -> dict[str, int]:
-            found = await (await other.execute(query("gateway_counts"), {"from": now - HOUR_MS})).fetchone()
-            return dict(zip(TYPES, found or (), strict=True))
-
-        return Counted(row[0] if row else 0, await self._cold.ask(by_type))
-
-
-def _history(page: Asked) -> Callable[[Connection], Awaitable[History]]:
-    async def ask(connection: Connection) -> History:
+    async def _history(self, page: Asked) -> tuple[Positions, History] | None:
         width = WIDTHS_MS[page.resolution]
         until = now_ms() + width if page.until is None else page.until
         since = until - RANGE_MS if page.since is None else page.since
         first = since - since % width if page.after is None else max(page.after + width, since - since % width)
-        text = sql.SQL(query("gateway_history")).format(view=sql.Identifier(f"consciousness_field_{page.resolution}"))
-        parameters = {"from": first, "until": until, "rows": page.limit + 1}
-        rows = await (await connection.execute(text, parameters)).fetchall()
-        points = [_point(row) for row in rows[: page.limit]]
-        more = len(rows) > page.limit
+        answered = await self._aggregates.points(page.resolution, first, until, page.limit + 1)
+        if answered is None:
+            return None
+        positions, found = answered
+        points, more = found[: page.limit], len(found) > page.limit
         following = cursors.make("history", page.resolution, points[-1].bucket) if more else None
-        return History(page.resolution, points, following)
-
-    return ask
+        return positions, History(page.resolution, points, following)
 
 
-def _point(row: tuple[Any, ...]) -> Point:
+def point_of(row: tuple[Any, ...]) -> Point:
+    """bucket, events, active nodes, resonance, x and y of the centre, then counts as ``TYPES``."""
     bucket, events, active_nodes, resonance, x, y, *counts = row
     centre = None if x is None or y is None else Centre(x, y)
     return Point(bucket, events, active_nodes, resonance, centre, dict(zip(TYPES, counts, strict=True)))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from projections.gateway.answers import Snapshot
+from projections.gateway.answers import Snapshot, TierName
 from projections.gateway.flight import Rest
+from projections.gateway.stores import Look
 from projections.hot import CURRENT_KEY, LIVE, Names
 from streams.settings import Settings
 
@@ -26,16 +27,10 @@ _decoder = msgspec.json.Decoder(Snapshot)
 _encode = msgspec.json.Encoder().encode
 
 
-class Hot(NamedTuple):
-    """One look: the generation that Redis names, the publisher's snapshot and our copy of that generation."""
-
-    generation: str | None
-    current: Snapshot | None
-    kept: Snapshot | None
-
-
 class HotTier:
-    """Looks only where Redis has not just failed."""
+    """``stores.Hot``. Looks only where Redis has not just failed."""
+
+    tier: TierName = "redis"
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._kept_s = settings.gateway_kept_s
@@ -43,7 +38,7 @@ class HotTier:
         self._kept_at_s = -KEEP_EVERY_S
         self.rest = Rest()
 
-    async def look(self, known: str) -> Hot | None:
+    async def look(self, known: str) -> Look | None:
         """None: it does not answer. ``known`` is the generation that Redis named before, most likely."""
         if self.rest.resting:
             return None
@@ -66,7 +61,7 @@ class HotTier:
         except REDIS_AWAY:
             self.rest.failed()
 
-    async def _look(self, known: str) -> Hot:
+    async def _look(self, known: str) -> Look:
         generation, current = await self._redis.mget(CURRENT_KEY, Names.of(known).current)
         name = _text(generation) or known
         if name != known:
@@ -74,8 +69,8 @@ class HotTier:
         field = decode(current)
         if field is not None:
             await self._copy(name)
-            return Hot(_text(generation), field, None)
-        return Hot(_text(generation), None, decode(await self._redis.get(kept_key(name))))
+            return Look(_text(generation), field, None)
+        return Look(_text(generation), None, decode(await self._redis.get(kept_key(name))))
 
     async def _copy(self, name: str) -> None:
         """The copy is made in Redis itself, once in a while: the snapshot does not travel a second time."""

@@ -15,21 +15,19 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from msgspec.structs import replace
-from redis.asyncio import Redis
 
-from projections.backoff import Backoff
-from projections.follow import Pool
+from projections.backoff import Backoff, log_of
 from projections.gateway.filters import Filters, read
-from projections.gateway.groups import Groups
 from projections.gateway.listener import Listener
 from projections.gateway.optouts import OptOuts
 from projections.gateway.past import Busy, Past
 from projections.gateway.pseudonyms import pseudonym
 from projections.gateway.pushed import Batch, Heard, Reading, id_of
 from projections.gateway.states import States
+from projections.gateway.stores import LogReader, OpenLog
 from projections.gateway.tail import Tail
 from projections.gateway.unless import unless, whole
 from projections.gateway.vectors import Vector
@@ -52,15 +50,16 @@ TICK_S: Final = 0.5
 class Hub:
     """A ``Part`` of the gateway. ``positions`` is what its listeners have heard; None before Kafka has answered."""
 
-    def __init__(self, settings: Settings, redis: Redis, pool: Pool) -> None:
+    def __init__(self, settings: Settings, states: States, opt_outs: OptOuts, open_log: OpenLog) -> None:
         self.settings = settings
-        self.groups = Groups()
+        self.groups = states.groups
         self.listeners: set[Listener] = set()
-        self.opt_outs = OptOuts(pool)
+        self.opt_outs = opt_outs
         self.tail = Tail(settings.push_tail_events, TAIL_BATCHES)
-        self.states = States(settings, redis, self.groups)
+        self.states = states
         self.positions: Vector | None = None
         self.reading = Reading(settings)
+        self._open_log = open_log
         self._histories = 0
         self._moved = asyncio.Condition()
 
@@ -110,7 +109,7 @@ class Hub:
             raise Busy(f"{self._histories} listeners hear the past already")
         self._histories += 1
         try:
-            async with Past(self.settings) as past:
+            async with Past(self.settings, self._open_log) as past:
                 yield past
         finally:
             self._histories -= 1
@@ -121,9 +120,9 @@ class Hub:
         self.states.greet(listener, filters)
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        backoff = Backoff("kafka", stop)
+        backoff = Backoff(log_of(self.settings), stop)
         while not stop.is_set():
-            consumer = self._consumer()
+            consumer = self._open_log("field-push")
             try:
                 await unless(stop, self._start(consumer))
                 backoff.answered()
@@ -136,21 +135,12 @@ class Hub:
             finally:
                 await consumer.stop()
 
-    def _consumer(self) -> Any:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_brokers,
-            client_id="field-push",
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-            request_timeout_ms=int(ANSWER_S * 1000),
-        )
-
-    async def _start(self, consumer: Any) -> None:
+    async def _start(self, consumer: LogReader) -> None:
         async with asyncio.timeout(ANSWER_S):
             await whole(consumer.start())
             await self._begin(consumer)
 
-    async def _begin(self, consumer: Any) -> None:
+    async def _begin(self, consumer: LogReader) -> None:
         """At the end of the log; after an outage where we were."""
         places = [TopicPartition(self.settings.events_topic, number) for number in range(self.settings.partitions)]
         if self.positions is None:
@@ -163,7 +153,7 @@ class Hub:
         for place in places:
             consumer.seek(place, self.positions[place.partition] + 1)
 
-    async def _gather(self, consumer: Any, stop: asyncio.Event) -> None:
+    async def _gather(self, consumer: LogReader, stop: asyncio.Event) -> None:
         """Whatever comes first, and what follows it within the time of gathering, in batches to the listeners."""
         found = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
         if not found:

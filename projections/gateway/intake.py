@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from redis.asyncio import Redis
 
-from projections.follow import Pool
 from projections.gateway.callers import Caller
 from projections.gateway.gather import Gather, NotStored, Position, Submission
 from projections.gateway.limits import Limiter
@@ -25,7 +23,6 @@ from projections.gateway.problems import Problem
 from projections.gateway.pseudonyms import hidden
 from projections.gateway.room import Room
 from projections.gateway.strict import fault
-from projections.gateway.target import Target
 from streams import metrics
 from streams.errors import WireError
 from streams.events import Event
@@ -71,9 +68,9 @@ class SyncAnswer(msgspec.Struct, frozen=True):
 class Intake:
     """What ``accept`` needs, and its part that runs: the way to the log."""
 
-    def __init__(self, settings: Settings, pool: Pool, redis: Redis) -> None:
-        self.gather = Gather(settings, Target(settings, pool))
-        self.limiter = Limiter(settings, redis)
+    def __init__(self, settings: Settings, gather: Gather, limiter: Limiter) -> None:
+        self.gather = gather
+        self.limiter = limiter
         self.reading = Room(settings.gateway_waiting_events, settings.gateway_waiting_bytes)
         self.limits = Limits(settings.skew_ms_max, settings.event_bytes_max, settings.depth_max)
         self.pseudonym_key = settings.pseudonym_key

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from redis.asyncio import Redis
@@ -48,13 +48,19 @@ class Told(NamedTuple):
     tier: TierName
 
 
-class Kept:
-    """``rest``: that of Redis, so that one failure there is enough."""
+class Copies(Protocol):
+    """Answers that all gateways share."""
 
-    def __init__(self, settings: Settings, redis: Redis, rest: Rest, performance: Performance) -> None:
+    async def get(self, question: str) -> Found | None: ...
+    async def put(self, found: Found) -> None: ...
+
+
+class Kept:
+    """``copies`` None: nobody else asks."""
+
+    def __init__(self, settings: Settings, copies: Copies | None, performance: Performance) -> None:
         self._settings = settings
-        self._redis = redis
-        self._rest = rest
+        self._copies = copies
         self._performance = performance
         self._memory: OrderedDict[str, Found] = OrderedDict()
         self._flights: dict[str, Flight[Told]] = {}
@@ -82,14 +88,15 @@ class Kept:
         return Reflects(told.tier, found.positions, found.at, age_ms, found.generation, stale)
 
     async def _load(self, question: str, load: Callable[[], Awaitable[Found | None]]) -> Told:
-        copy = await self._copy(question)
+        copy = None if self._copies is None else await self._copies.get(question)
         if copy is not None and self._young(copy):
             self._remember(copy)
             return Told(copy, "redis")
         fresh = await load()
         if fresh is not None:
             self._remember(fresh)
-            await self._write(fresh)
+            if self._copies is not None:
+                await self._copies.put(fresh)
             return Told(fresh, "database")
         if copy is not None:
             self._remember(copy)
@@ -113,7 +120,16 @@ class Kept:
         while len(self._memory) > ANSWERS_MAX:
             self._memory.popitem(last=False)
 
-    async def _copy(self, question: str) -> Found | None:
+
+class RedisCopies:
+    """``rest``: that of Redis, so that one failure there is enough."""
+
+    def __init__(self, settings: Settings, redis: Redis, rest: Rest) -> None:
+        self._kept_s = settings.gateway_kept_s
+        self._redis = redis
+        self._rest = rest
+
+    async def get(self, question: str) -> Found | None:
         if self._rest.resting:
             return None
         try:
@@ -130,14 +146,12 @@ class Kept:
             return None
         return found if found.question == question else None
 
-    async def _write(self, found: Found) -> None:
+    async def put(self, found: Found) -> None:
         if self._rest.resting or len(found.data) > BYTES_MAX:
             return
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self._redis.set(
-                    place(found.question), msgspec.json.encode(found), ex=self._settings.gateway_kept_s
-                )
+                await self._redis.set(place(found.question), msgspec.json.encode(found), ex=self._kept_s)
         except REDIS_AWAY:
             self._rest.failed()
 

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -37,17 +37,16 @@ PREFIX: Final = "gateway:limit"
 
 
 class Limiter:
-    """``check`` before a request is read, ``charge`` when it is known what it holds."""
+    """``check`` before a request is read, ``charge`` when it is known what it holds. Without Redis: alone."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: Redis | None) -> None:
         self.memory = Buckets()
-        self._redis = redis
         self._burst_s = settings.gateway_burst_s
         self._rates = {"device": settings.gateway_device_rate, "address": settings.gateway_address_rate}
-        self._script = redis.register_script(
+        self._script: Any = redis and redis.register_script(
             resources.files("projections.gateway").joinpath("limits.lua").read_text(encoding="utf-8")
         )
-        self._again_s = 0.0
+        self._again_s = math.inf if redis is None else 0.0
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._refused: OrderedDict[str, float] = OrderedDict()
 

@@ -2,7 +2,7 @@
 
 OPT_* are seen in the stream as they come. Those from before the gateway started are read from ``opt_toggles`` when
 PostgreSQL is there, and again every minute: the projector may have been behind the first time. Until then such a
-device is not known to be out.
+device is not known to be out; so whoever wants the past waits for the first answer.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import logging
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from projections.follow import Pool
+from projections.gateway.stores import StoredToggle, Toggles
 from projections.queries import query
 from streams.events import OPT_OUT, OPTS, Event
 
@@ -38,10 +40,11 @@ Toggle = tuple[int, str, bool]
 class OptOuts:
     """By device its toggles in the order of (timestamp, id)."""
 
-    def __init__(self, pool: Pool, devices_max: int = DEVICES_MAX) -> None:
-        self._pool = pool
+    def __init__(self, stored: Toggles, devices_max: int = DEVICES_MAX) -> None:
+        self._stored = stored
         self._devices_max = devices_max
         self._toggles: dict[str, list[Toggle]] = {}
+        self._asked = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._toggles)
@@ -86,15 +89,29 @@ class OptOuts:
                 wait_s = EVERY_S
             except (psycopg.Error, PoolTimeout, PoolClosed, OSError, TimeoutError) as error:
                 log.debug("who is out is not read: %r", error)
+            self._asked.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), wait_s)
 
+    async def asked(self, within_s: float) -> None:
+        """Wait until PostgreSQL was asked for the first time, whether it answered or not; so long at most."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), within_s)
+
     async def load(self) -> None:
-        """What PostgreSQL knows; raises what psycopg raises."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(query("push_opt_toggles"), {"most": self._devices_max})
-            rows = await cursor.fetchall()
-        for number, (device, at, id, out) in enumerate(rows):
+        """What is stored; raises what ``Toggles`` says."""
+        for number, (device, at, id, out) in enumerate(await self._stored(self._devices_max)):
             self.note(device, (at, id, out))
             if number % STEP == 0:
                 await asyncio.sleep(0)
+
+
+def stored_in(pool: Pool) -> Toggles:
+    """What PostgreSQL knows."""
+
+    async def toggles(most: int) -> Sequence[StoredToggle]:
+        async with pool.connection() as connection:
+            cursor = await connection.execute(query("push_opt_toggles"), {"most": most})
+            return await cursor.fetchall()
+
+    return toggles

@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from projections.gateway.stores import LogReader, OpenLog
 from projections.gateway.unless import whole
 from projections.gateway.vectors import Vector
 from streams.settings import Settings
@@ -45,23 +46,17 @@ class Place(NamedTuple):
 
 
 class Past:
-    """One consumer without a group; an async context manager. Raises Away and Gone."""
+    """One reader of the log; an async context manager. Raises Away and Gone."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, open_log: OpenLog) -> None:
         self._settings = settings
+        self._open_log = open_log
         self._places = [TopicPartition(settings.events_topic, number) for number in range(settings.partitions)]
         self._heads: dict[int, list[Any]] = {}
-        self._consumer: Any = None
+        self._consumer: LogReader
 
     async def __aenter__(self) -> Past:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_brokers,
-            client_id="field-past",
-            request_timeout_ms=int(ANSWER_S * 1000),
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=FETCH_BYTES,
-        )
+        self._consumer = self._open_log("field-past", fetch_bytes=FETCH_BYTES)
         try:
             async with asyncio.timeout(ANSWER_S):
                 await whole(self._consumer.start())
@@ -129,7 +124,7 @@ class Past:
                 self._heads[number] = [record for some in found.values() for record in reversed(some)]
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             raise Gone("records went away while they were read") from error
-        except KafkaError as error:
+        except (KafkaError, OSError) as error:
             raise _away(error) from error
         head = self._heads[number][-1]
         if head.offset <= end[number]:

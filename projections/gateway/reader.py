@@ -15,18 +15,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
-from redis.asyncio import Redis
 
-from projections.backoff import Backoff
-from projections.follow import Pool
 from projections.gateway.answers import Reflects, Snapshot, TierName
-from projections.gateway.cold_tier import ColdTier, positions_of
+from projections.gateway.cold_tier import positions_of
 from projections.gateway.flight import Flight
-from projections.gateway.hot_tier import REDIS_AWAY, HotTier
 from projections.gateway.performance import Performance
 from projections.gateway.positions import Positions, reached, told
 from projections.gateway.problems import Problem
-from projections.hot import Names
+from projections.gateway.stores import Cold, Hot, News
 from projections.views import now_ms
 from streams.settings import Settings
 
@@ -49,10 +45,6 @@ class Held(NamedTuple):
     checked_s: float
 
 
-class _News(msgspec.Struct):
-    positions: dict[int, int]
-
-
 class Away(Exception):
     """No tier has a field."""
 
@@ -68,15 +60,16 @@ class Reader:
     def __init__(
         self,
         settings: Settings,
-        pool: Pool,
-        redis: Redis,
+        hot: Hot,
+        cold: Cold,
+        news: News,
         behind: Callable[[Positions, int], bool] = never_behind,
     ) -> None:
         self._settings = settings
-        self._redis = redis
         self._behind = behind
-        self.hot = HotTier(settings, redis)
-        self.cold = ColdTier(settings, pool)
+        self._announced_by = news
+        self.hot = hot
+        self.cold = cold
         self.performance = Performance(cached=settings.gateway_memory_ms > 0)
         self.loads = 0
         self._generation: str | None = None
@@ -123,18 +116,27 @@ class Reader:
         return self._encoded[1:]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Hears of snapshots until stopped; Redis may come and go."""
-        backoff = Backoff("redis", stop)
+        """Hears of snapshots until stopped."""
         try:
-            while not stop.is_set():
-                try:
-                    await self._listen(stop, backoff)
-                except REDIS_AWAY as error:
-                    self._listening = False
-                    await backoff.failed(error)
+            await self._announced_by.run(self, stop)
         finally:
             self._flight.stop()
             self._peek.stop()
+
+    def hears(self, listening: bool) -> None:
+        """``stores.Hearer``."""
+        self._listening = listening
+
+    def missed(self) -> None:
+        """``stores.Hearer``."""
+        self._announced = True
+
+    def ring(self, positions: Positions) -> None:
+        """``stores.Hearer``."""
+        self._listening = self._announced = True
+        self._told = positions
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
 
     async def _now(self) -> Held:
         memory = self._memory
@@ -180,18 +182,18 @@ class Reader:
             self._generation = known or self._generation
         if hot is not None:
             if hot.current is not None:
-                return self._hold(hot.current, "redis")
+                return self._hold(hot.current, self.hot.tier)
             kept = hot.kept
             if kept is not None and now_ms() - kept.computed_at < self._settings.gateway_memory_ms:
-                return self._hold(kept, "redis")
+                return self._hold(kept, self.hot.tier)
         field = await self.cold.field()
         if field is not None:
             self._follow(field.generation)
             if kept is None or kept.generation != field.generation or kept.computed_at <= field.computed_at:
                 await self.hot.keep(field)
-                return self._hold(field, "database")
+                return self._hold(field, self.cold.tier)
         if kept is not None:
-            return self._hold(kept, "redis")
+            return self._hold(kept, self.hot.tier)
         raise Away
 
     def _hold(self, field: Snapshot, tier: TierName) -> Held:
@@ -248,35 +250,3 @@ class Reader:
                 come = found is None or reached(found, at_least)
             if come:
                 return
-
-    async def _listen(self, stop: asyncio.Event, backoff: Backoff) -> None:
-        """To the snapshots of one generation, until another one is read."""
-        generation = self.generation
-        async with self._redis.pubsub() as heard:
-            await heard.subscribe(Names.of(generation).channel_field)
-            last_s = time.monotonic()
-            while not stop.is_set() and generation == self.generation:
-                message = await heard.get_message(timeout=0.5)
-                if message is not None and message["type"] == "subscribe":
-                    self._announced = True  # what came before was not heard
-                elif message is not None:
-                    last_s = time.monotonic()
-                    self._listening = True
-                    self.hot.rest.answered()
-                    backoff.answered()
-                    self._ring(message["data"])
-                elif time.monotonic() - last_s > SILENCE_S:  # nobody publishes, or a connection that is none any more
-                    self._listening = False
-                    await self._redis.ping()
-                    backoff.answered()
-                    last_s = time.monotonic()
-        self._listening = False
-
-    def _ring(self, message: bytes) -> None:
-        try:
-            self._told = msgspec.json.decode(message, type=_News).positions
-        except msgspec.DecodeError:
-            return
-        self._announced = True
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()

@@ -57,7 +57,7 @@ async def read_room(gateway: Gateway, room: str, at_least: Positions | None = No
     positions, stored = told
     if stored is None or (at_least and not reached(positions, at_least)):
         raise Problem(404, "no_such_room", f"nobody was ever in {room}, as far as is known")
-    changes: Any = {"tier": "database", "positions": positions}
+    changes: Any = {"tier": gateway.reader.cold.tier, "positions": positions}
     return stored, msgspec.structs.replace(reflects, **changes)
 
 

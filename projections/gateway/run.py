@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 import uvicorn
@@ -17,6 +20,7 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
+NO_KEY: Final = "FIELD_GATEWAY_KEY is empty: devices need no token"
 STOP_S: Final = 5
 """Connections that are still open after this are cut when the process is asked to end."""
 
@@ -28,7 +32,6 @@ def run_gateway(settings: Settings) -> int:
     )
     for name in ("aiokafka", "psycopg.pool"):  # their warnings repeat while a store is away; Backoff says it once
         logging.getLogger(name).setLevel("ERROR")
-    logging.getLogger("uvicorn.error").setLevel("WARNING")  # below, it logs every WebSocket's address, token and all
     try:
         metrics.serve("gateway", settings)
         listening = listen(settings)
@@ -38,7 +41,7 @@ def run_gateway(settings: Settings) -> int:
     host, port = listening.getsockname()[:2]
     print(f"gateway: http://{host}:{port}/", flush=True)
     if not settings.gateway_key:
-        log.warning("FIELD_GATEWAY_KEY is empty: devices need no token")
+        log.warning(NO_KEY)
     failed = False
 
     def ended() -> None:
@@ -51,8 +54,34 @@ def run_gateway(settings: Settings) -> int:
     return 1 if failed else 0
 
 
+class Guest(uvicorn.Server):
+    """A server in a process of somebody else, who hears its signals; ``serve`` returns after ``should_exit``."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._up.set()
+
+    async def until_started(self, serving: asyncio.Task[None]) -> None:
+        """Returns when it takes connections, or raises what has kept it from that."""
+        up = asyncio.create_task(self._up.wait())
+        await asyncio.wait((serving, up), return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        if serving.done():
+            await serving
+            raise PartUnavailable("the gateway", "it ended while it started; the lines above say why")
+
+
 def config(app: object, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves it; bounds on what a connection may keep."""
+    logging.getLogger("uvicorn.error").setLevel("WARNING")  # below, it logs every WebSocket's address, token and all
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own type of an ASGI application is narrower than Starlette's
         loop="uvloop",

@@ -88,6 +88,7 @@ async def _after(hub: Hub, last: Vector, speed: float | None, stack: AsyncExitSt
 async def _ready(hub: Hub) -> None:
     if not await hub.reached({}, AHEAD_S):
         raise Problem(503, "kafka_away", "the log does not answer", retry_after_s=RETRY_S)
+    await hub.opt_outs.asked(AHEAD_S)
 
 
 def _time(value: Any) -> int | None:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from projections.gateway.filters import Filters
 from projections.gateway.groups import Groups
 from projections.gateway.listener import Listener
 from projections.gateway.pushed import message
+from projections.gateway.reader import never_behind
 from projections.hot import CURRENT_KEY, Names, brief, news, pairs_of, rooms_of
 from projections.views import Views, now_ms
 from streams import metrics
@@ -42,46 +43,60 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class States:
-    """Hands messages to ``groups``."""
+    """Hands messages to ``groups``. Without a Redis they are all made here, of ``views``.
 
-    def __init__(self, settings: Settings, redis: Redis, groups: Groups) -> None:
+    ``behind``: whether the log has had more than positions for so long (ms): while nothing is folded the publisher goes
+    on with what there was.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis | None,
+        groups: Groups,
+        views: Callable[[Settings], Views] = Views,
+        behind: Callable[[dict[int, int], int], bool] = never_behind,
+    ) -> None:
         self._settings = settings
         self._redis = redis
-        self._groups = groups
+        self.groups = groups
+        self._views = views
+        self._behind = behind
         self._generation = settings.generation
         self._heard_s = -1e9
         self._at = -1
         self._last: dict[str, Any] | None = None
-        self.tier = "redis"
+        self.tier = "memory" if redis is None else "redis"
         """Where the messages come from now: redis, or memory (made here)."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(stop))
+            if self._redis is not None:
+                tasks.create_task(self._listen(self._redis, stop))
             tasks.create_task(self._stand_in(stop))
 
     def greet(self, listener: Listener, filters: Filters) -> None:
         """The newest message of the field, for one who has just come."""
         if self._last is not None and "field" in filters.kinds:
-            listener.hear(message("field", self._reflecting(self._last), self._groups.id))
+            listener.hear(message("field", self._reflecting(self._last), self.groups.id))
 
-    async def _listen(self, stop: asyncio.Event) -> None:
+    async def _listen(self, redis: Redis, stop: asyncio.Event) -> None:
         backoff = Backoff("redis", stop)
         while not stop.is_set():
             try:
-                self._generation = await self._current()
+                self._generation = await self._current(redis)
                 names = Names.of(self._generation)
                 channels = names.channel_field, names.channel_rooms, names.channel_entanglements
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(*channels)
                     backoff.answered()
-                    await self._hear(pubsub, dict(zip(channels, KINDS, strict=True)), stop)
+                    await self._hear(redis, pubsub, dict(zip(channels, KINDS, strict=True)), stop)
             except (RedisError, OSError, TimeoutError) as error:
                 self._heard_s = -1e9
                 await backoff.failed(error)
 
-    async def _hear(self, pubsub: Any, kinds: Mapping[str, str], stop: asyncio.Event) -> None:
+    async def _hear(self, redis: Redis, pubsub: Any, kinds: Mapping[str, str], stop: asyncio.Event) -> None:
         """What is published, until another generation is the current one."""
         looked_s = time.monotonic()
         while not stop.is_set():
@@ -92,13 +107,13 @@ class States:
                     self._take(kind, found["data"])
             if time.monotonic() - looked_s >= LOOK_S:
                 looked_s = time.monotonic()
-                if await self._current() != self._generation:
+                if await self._current(redis) != self._generation:
                     self._at = -1
                     return
 
-    async def _current(self) -> str:
+    async def _current(self, redis: Redis) -> str:
         """The generation that readers should look at; ours where Redis names none."""
-        name: Any = await self._redis.get(CURRENT_KEY)
+        name: Any = await redis.get(CURRENT_KEY)
         return str(name, "utf-8") if name else self._settings.generation
 
     def _take(self, kind: str, data: bytes) -> None:
@@ -125,13 +140,15 @@ class States:
                 return
             self._at, self._last = content["at"], content
             content = self._reflecting(content)
-        self._groups.state(kind, content)
+        self.groups.state(kind, content)
 
     def _reflecting(self, content: dict[str, Any]) -> dict[str, Any]:
         age_ms = max(0, now_ms() - content["at"])
+        positions = {int(number): at for number, at in content["positions"].items()}
+        stale = age_ms > 1000 * self._settings.hot_s or self._behind(positions, self._settings.gateway_stale_ms)
         reflects = {
             "tier": self.tier, "positions": content["positions"], "at": content["at"], "age_ms": age_ms,
-            "generation": self._generation, "stale": age_ms > 1000 * self._settings.hot_s,
+            "generation": self._generation, "stale": stale,
         }  # fmt: skip
         return {**content, "reflects": reflects}
 
@@ -143,9 +160,9 @@ class States:
     async def _stand_in(self, stop: asyncio.Event) -> None:
         """While Redis is silent and somebody listens, read the field from the changelog."""
         while not stop.is_set():
-            if self.silent and self._groups.wanted(*KINDS):
+            if self.silent and self.groups.wanted(*KINDS):
                 over = asyncio.Event()
-                views = Views(replace(self._settings, generation=self._generation))
+                views = self._views(replace(self._settings, generation=self._generation))
                 reading = asyncio.create_task(views.keep(over))
                 try:
                     await self._publish(views, stop)
@@ -159,7 +176,7 @@ class States:
         rooms: set[Any] | None = None
         pairs: set[Any] | None = None
         generation, most = self._generation, self._settings.hot_rows
-        while not stop.is_set() and self.silent and generation == self._generation and self._groups.wanted(*KINDS):
+        while not stop.is_set() and self.silent and generation == self._generation and self.groups.wanted(*KINDS):
             began = time.monotonic()
             if views.ready:
                 try:

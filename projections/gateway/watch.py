@@ -42,13 +42,40 @@ Look = Callable[[], Awaitable[str | None]]
 """Asks a store; what is wrong with it though it answers, or None."""
 
 
-class Log(NamedTuple):
-    """What Kafka says. Positions are of last records; members None: not known."""
+class Members(NamedTuple):
+    """What Kafka says of the groups; None: not known."""
 
-    ends: Positions
-    worker: Positions
-    worker_members: int | None
-    projector_members: int | None
+    worker: int | None
+    projector: int | None
+
+
+class LogEnds:
+    """Where the log ended lately; ``ends``: its last offsets, None while nobody knows."""
+
+    def __init__(self) -> None:
+        self.ends: Positions | None = None
+        self._seen: deque[tuple[float, Positions]] = deque(maxlen=ENDS_KEPT)
+
+    def found(self, asked_s: float, ends: Positions) -> None:
+        """They were at least these at that time (epoch seconds)."""
+        self.ends = ends
+        self._seen.append((asked_s, ends))
+
+    def lost(self) -> None:
+        """Nothing has come to a log that is away, as far as anybody knows."""
+        self.ends = None
+        self._seen.clear()
+
+    def behind(self, positions: Mapping[int, int], bound_ms: int) -> bool:
+        """Whether the log has held more than ``positions`` for longer than ``bound_ms``."""
+        before_s = time.time() - bound_ms / 1000
+        return any(asked_s <= before_s and not reached(positions, ends) for asked_s, ends in self._seen)
+
+    def lag(self, positions: Mapping[int, int]) -> Positions | None:
+        """Records that ``positions`` are behind the log's end."""
+        if self.ends is None:
+            return None
+        return {number: max(0, end - positions.get(number, -1)) for number, end in self.ends.items()}
 
 
 class Progress:
@@ -68,8 +95,8 @@ class Progress:
         return {partition: max(0, end - self.positions.get(partition, -1)) for partition, end in ends.items()}
 
 
-class Store:
-    """Kafka, PostgreSQL or Redis: whether it answered last, when, and what was wrong."""
+class StoreHealth:
+    """A store: whether it answered last, when, and what was wrong."""
 
     def __init__(self) -> None:
         self.up: bool | None = None
@@ -81,10 +108,11 @@ class Store:
         return PartHealth(self.up, None, None if age_s is None else round(max(0.0, age_s), 3), self.problem)
 
 
-class Watch:
+class Watch(LogEnds):
     """A part of the gateway. ``generation`` says which one is read."""
 
     def __init__(self, settings: Settings, pool: Pool, redis: Redis, generation: Callable[[], str]) -> None:
+        super().__init__()
         self._settings = settings
         self._pool = pool
         self._redis = redis
@@ -92,35 +120,17 @@ class Watch:
         self._consumer: Any = None
         self._admin: Any = None
         self._topic = False
-        self._ends: deque[tuple[float, Positions]] = deque(maxlen=ENDS_KEPT)
-        self._log: Log | None = None
+        self._members_of: Members | None = None
         self._publishes: bool | None = None
-        self.stores = {"kafka": Store(), "postgres": Store(), "redis": Store()}
+        self.stores = {"kafka": StoreHealth(), "postgres": StoreHealth(), "redis": StoreHealth()}
         self.followers = {"worker": Progress(), "projector": Progress(), "publisher": Progress()}
-
-    @property
-    def ends(self) -> Positions | None:
-        """The log's last offsets; None while Kafka does not answer."""
-        return self._log.ends if self._log is not None else None
-
-    def behind(self, positions: Mapping[int, int], bound_ms: int) -> bool:
-        """Whether the log has held more than ``positions`` for longer than ``bound_ms``."""
-        before_s = time.time() - bound_ms / 1000
-        return any(asked_s <= before_s and not reached(positions, ends) for asked_s, ends in self._ends)
-
-    def lag(self, positions: Mapping[int, int]) -> Positions | None:
-        """Records that ``positions`` are behind the log's end."""
-        ends = self.ends
-        return (
-            None if ends is None else {number: max(0, end - positions.get(number, -1)) for number, end in ends.items()}
-        )
 
     def health(self, ready: bool) -> Health:
         now_s = time.time()
-        log = self._log
+        groups = self._members_of
         up = {
-            "worker": _any(log.worker_members if log else None),
-            "projector": _any(log.projector_members if log else None),
+            "worker": _any(groups.worker if groups else None),
+            "projector": _any(groups.projector if groups else None),
             "publisher": self._publishes,
         }
         found = {name: store.health(now_s) for name, store in self.stores.items()}
@@ -178,8 +188,8 @@ class Watch:
     def _lost(self, name: str) -> None:
         """What only this store told is not known any more."""
         if name == "kafka":
-            self._log = None
-            self._ends.clear()  # nothing has come to a log that is away, as far as anybody knows
+            self._members_of = None
+            self.lost()
             self.followers["worker"].positions = None
         elif name == "postgres":
             self.followers["projector"].positions = None
@@ -202,8 +212,8 @@ class Watch:
         worker = {place.partition: found.offset - 1 for place, found in committed.items()
                   if place.topic == self._settings.events_topic and found.offset >= 0}  # fmt: skip
         members = [await self._members(name) for name in (group, f"{group}-state")]
-        self._log = Log(ends, worker, *members)
-        self._ends.append((asked_s, ends))
+        self._members_of = Members(*members)
+        self.found(asked_s, ends)
         self.followers["worker"].positions = worker
         for progress in self.followers.values():
             progress.look(asked_s, ends)

@@ -179,12 +179,16 @@ class Block(NamedTuple):
     low: int
     high: int
 
-    def entries(self) -> list[Entry]:
-        """Unpacked; raises ArchiveError."""
-        found = decode_block(self.stored, self.length, self.records, self.events)
-        if (found[0].offset, found[-1].offset) != (self.low, self.high):
+    def packed(self) -> Packed:
+        """Its columns, and its events still in their frame; raises ArchiveError."""
+        found = unpack_block(self.stored, self.length, self.records, self.events)
+        if (int(found.offsets[0]), int(found.offsets[-1])) != (self.low, self.high):
             raise ArchiveError(f"has a block at byte {self.at} with other offsets than it says")
         return found
+
+    def entries(self) -> list[Entry]:
+        """Unpacked; raises ArchiveError."""
+        return self.packed().entries()
 
 
 def blocks(data: bytes) -> Iterator[Block]:
@@ -211,7 +215,27 @@ def blocks(data: bytes) -> Iterator[Block]:
         raise ArchiveError("has a footer that counts something else than its blocks")
 
 
-def decode_block(stored: bytes, length: int, rows: int, count: int) -> list[Entry]:
+class Packed(NamedTuple):
+    """What a block holds: entries with their ``counts`` of events, and these as a ``frame`` (empty for none)."""
+
+    offsets: Column
+    received: Column
+    counts: Column
+    indexes: Column
+    frame: bytes
+
+    def entries(self) -> list[Entry]:
+        """Raises ArchiveError."""
+        events = _events(self.frame, len(self.indexes))
+        places, stops = self.indexes.tolist(), np.cumsum(self.counts, dtype=np.int64).tolist()
+        out, begin = [], 0
+        for offset, at, stop in zip(self.offsets.tolist(), self.received.tolist(), stops, strict=True):
+            out.append(Entry(offset, at, events[begin:stop], places[begin:stop]))
+            begin = stop
+        return out
+
+
+def unpack_block(stored: bytes, length: int, rows: int, count: int) -> Packed:
     """The ``rows`` entries with ``count`` events of a block's ``stored`` bytes; raises ArchiveError."""
     raw = _unpacked(stored, length)
     fixed = rows * 20 + count * 4
@@ -229,13 +253,7 @@ def decode_block(stored: bytes, length: int, rows: int, count: int) -> list[Entr
     rising[stops[(stops > 0) & (stops < count)] - 1] = True  # each record counts from its own start
     if not bool(rising.all()):
         raise ArchiveError("has a block whose indexes do not rise")
-    events = _events(raw[fixed:], count)
-    places = indexes.tolist()
-    out, begin = [], 0
-    for offset, at, stop in zip(offsets.tolist(), received.tolist(), stops.tolist(), strict=True):
-        out.append(Entry(offset, at, events[begin:stop], places[begin:stop]))
-        begin = stop
-    return out
+    return Packed(offsets, received, counts, indexes, raw[fixed:])
 
 
 def _unpacked(stored: bytes, length: int) -> bytes:

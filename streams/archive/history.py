@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
-from streams.archive.format import blocks, read_file
+from streams.archive.format import Block, Packed, blocks
 from streams.archive.store import File, Store
+from streams.chunks import Chunk
 from streams.entry import Entry
 from streams.errors import ArchiveError, HistoryError
-from streams.history import History, KafkaHistory
+from streams.history import History, KafkaHistory, StoredHistory
 from streams.settings import Settings
 
+T = TypeVar("T")
 NEITHER: Final = "neither in Kafka nor in"
 
 
@@ -39,25 +41,30 @@ class ArchiveHistory:
 
     async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
         """As ``History`` says; HistoryError too when a file is damaged or gone."""
+        async for found in self._walk(partition, start, end, Block.entries):
+            yield [one for one in found if start <= one.offset < end]
+
+    def pieces(self, partition: int, start: int, end: int) -> AsyncIterator[Packed]:
+        """As ``History`` says; HistoryError too when a file is damaged or gone."""
+        return self._walk(partition, start, end, Block.packed)
+
+    async def _walk(self, partition: int, start: int, end: int, take: Callable[[Block], T]) -> AsyncIterator[T]:
+        """What ``take`` makes of each block that has entries with start <= offset < end."""
         at = start
         for file in self.overlapping(partition, start, end):
             if file.first > at:
                 break
-            async for entries in self.of_file(partition, file, at, end):
-                yield entries
+            data = await asyncio.to_thread(self.store.read, partition, file)
+            try:
+                for block in blocks(data):
+                    if block.high >= at and block.low < end:
+                        yield take(block)
+                        await asyncio.sleep(0)
+            except ArchiveError as error:
+                raise self.store.damaged(partition, file, error) from None
             at = file.last + 1
         if at < end:
             raise self.missing(partition, at, end)
-
-    async def of_file(self, partition: int, file: File, start: int, end: int) -> AsyncIterator[list[Entry]]:
-        """Entries of one file with start <= offset < end."""
-        data = await asyncio.to_thread(self.store.read, partition, file)
-        try:
-            for entries in read_file(data, start, end):
-                yield entries
-                await asyncio.sleep(0)
-        except ArchiveError as error:
-            raise self.store.damaged(partition, file, error) from None
 
     async def last(self, partition: int) -> Entry | None:
         """The newest entry of a partition."""
@@ -98,26 +105,9 @@ class ArchiveHistory:
 class JoinedHistory:
     """What is archived comes from the archive, all else from ``log``; HistoryError where neither has it."""
 
-    def __init__(self, archive: ArchiveHistory, log: History) -> None:
+    def __init__(self, archive: ArchiveHistory, log: StoredHistory) -> None:
         self._archive = archive
         self._log = log
-
-    async def check(self) -> None:
-        """Raises HistoryError when the archive is of another log: it is longer, or its last record was
-        received at another time."""
-        bounds = await self._log.bounds()
-        for number, files in self._archive.files.items():
-            first, end = bounds.get(number, (0, 0))
-            last = await self._archive.last(number)
-            same = files[-1].last < end
-            if same and last is not None and first <= last.offset:
-                same = last.received_ms in await self._received(number, last.offset)
-            if not same:
-                raise HistoryError(
-                    f"the archive {self._archive.store.path} is of another log: its last record is not in this one, "
-                    f"which ends at {end}; name the folder that belongs to this log (FIELD_ARCHIVE)",
-                    topic=self._archive.store.topic, partition=number, offset=files[-1].last,
-                )  # fmt: skip
 
     async def bounds(self) -> Mapping[int, tuple[int, int]]:
         """From the first record of either to the end of the log."""
@@ -129,33 +119,57 @@ class JoinedHistory:
 
     async def entries(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
         """As ``History`` says."""
+        async for source, low, high in self._parts(partition, start, end):
+            async for entries in source.entries(partition, low, high):
+                yield entries
+
+    async def pieces(self, partition: int, start: int, end: int) -> AsyncIterator[Chunk | Packed]:
+        """As ``History`` says."""
+        async for source, low, high in self._parts(partition, start, end):
+            async for piece in source.pieces(partition, low, high):
+                yield piece
+
+    async def _parts(self, partition: int, start: int, end: int) -> AsyncIterator[tuple[StoredHistory, int, int]]:
+        """Who has which offsets, in order: the archive all that it has, the log the rest."""
         at = start
         for file in self._archive.overlapping(partition, start, end):
             if file.first > at:
-                async for entries in self._of_log(partition, at, file.first):
-                    yield entries
+                yield await self._log_has(partition, at, file.first), at, file.first
             at = max(at, file.first)
-            async for entries in self._archive.of_file(partition, file, at, end):
-                yield entries
+            yield self._archive, at, min(end, file.last + 1)
             at = file.last + 1
         if at < end:
-            async for entries in self._of_log(partition, at, end):
-                yield entries
+            yield await self._log_has(partition, at, end), at, end
 
-    async def _received(self, partition: int, offset: int) -> list[int]:
-        """When the record at an offset was received; its events may be judged by other settings by now."""
-        return [entry.received_ms async for some in self._log.entries(partition, offset, offset + 1) for entry in some]
-
-    async def _of_log(self, partition: int, start: int, end: int) -> AsyncIterator[list[Entry]]:
+    async def _log_has(self, partition: int, start: int, end: int) -> StoredHistory:
         first, _ = (await self._log.bounds()).get(partition, (end, end))
         if start < first:
             raise self._archive.missing(partition, start, min(first, end), NEITHER)
-        async for entries in self._log.entries(partition, start, end):
-            yield entries
+        return self._log
+
+
+async def check(archive: ArchiveHistory, log: History) -> None:
+    """Raises HistoryError when the archive is of another log than ``log``: it is longer, or its last record was
+    received at another time."""
+    bounds = await log.bounds()
+    for number, files in archive.files.items():
+        first, end = bounds.get(number, (0, 0))
+        last = await archive.last(number)
+        same = files[-1].last < end
+        if same and last is not None and first <= last.offset:
+            # its events may be judged by other settings by now
+            found = [some async for some in log.entries(number, last.offset, last.offset + 1)]
+            same = last.received_ms in [entry.received_ms for some in found for entry in some]
+        if not same:
+            raise HistoryError(
+                f"the archive {archive.store.path} is of another log: its last record is not in this one, "
+                f"which ends at {end}; name the folder that belongs to this log (FIELD_ARCHIVE)",
+                topic=archive.store.topic, partition=number, offset=files[-1].last,
+            )  # fmt: skip
 
 
 @asynccontextmanager
-async def open_history(settings: Settings) -> AsyncIterator[History]:
+async def open_history(settings: Settings) -> AsyncIterator[StoredHistory]:
     """The history of the configured log: the archive of FIELD_ARCHIVE, where there is one, then Kafka.
 
     Raises HistoryError when the archive is damaged or of another log, PartUnavailable.
@@ -164,6 +178,6 @@ async def open_history(settings: Settings) -> AsyncIterator[History]:
         if not settings.archive:
             yield log
             return
-        joined = JoinedHistory(ArchiveHistory(Store(settings.archive, settings.events_topic), settings.partitions), log)
-        await joined.check()
-        yield joined
+        archive = ArchiveHistory(Store(settings.archive, settings.events_topic), settings.partitions)
+        await check(archive, log)
+        yield JoinedHistory(archive, log)

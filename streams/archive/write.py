@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, NamedTuple
 
 from streams.archive.format import Head
-from streams.archive.history import NEITHER, ArchiveHistory, JoinedHistory
+from streams.archive.history import NEITHER, ArchiveHistory, check
 from streams.archive.store import File, Store, Writing
 from streams.entry import Entry
 from streams.history import History
@@ -47,7 +47,7 @@ async def archive(
                     raise here.missing(number, file.first, min(file.last + 1, bounds[number][0]), NEITHER)
             store.recover(number)
         here = ArchiveHistory(store, partitions)
-        await JoinedHistory(here, history).check()
+        await check(here, history)
         for number, (first, end) in sorted(bounds.items()):
             stop = end if until is None else min(end, until.get(number, first))
             for gap in gaps(here.files.get(number, []), first, stop):

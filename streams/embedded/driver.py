@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final
 
-from streams import metrics
+from streams import engine, metrics
 from streams.embedded import log, state
 from streams.embedded.intake import Intake
 from streams.embedded.store import Claim, Store
+from streams.engine import Fold
 from streams.errors import FloodError, FoldVersionError
-from streams.fold.partition import PartitionFold
 from streams.settings import Settings
 
 POLL_S: Final = 0.05
@@ -35,7 +35,7 @@ COUNTERS: Final[tuple[tuple[str, Any], ...]] = (
 class Partition:
     """One partition's fold, where its last checkpoint stands, what it has delivered and counted by then."""
 
-    fold: PartitionFold
+    fold: Fold
     kept: int
     delivered: int
     counted: dict[str, int] = field(default_factory=dict)
@@ -147,10 +147,10 @@ class Driver:
         delivered = state.delivered(self._store)
         return {fold.partition: Partition(fold, fold.position, delivered[fold.partition]) for fold in folds}
 
-    def _folds(self) -> list[PartitionFold]:
+    def _folds(self) -> list[Fold]:
         folds = []
         for number, records in state.load(self._store).items():
-            fold = PartitionFold(number, self._settings.shards, self._settings.rules)
+            fold = engine.make(number, self._settings)
             fold.load(records)
             folds.append(fold)
         return folds

@@ -29,8 +29,11 @@ class StoredRecord(NamedTuple):
     value: bytes | None
 
 
-def append(db: sqlite3.Connection, records: Sequence[Record]) -> None:
-    """Append in order, within the transaction that is open; their time never goes back within a partition."""
+def append(db: sqlite3.Connection, records: Sequence[Record]) -> list[int]:
+    """Append in order, within the transaction that is open; their time never goes back within a partition.
+
+    Returns the offset of each.
+    """
     now = time.time_ns() // 1_000_000
     ends = {
         number: (next_offset, max(now, received))
@@ -48,6 +51,7 @@ def append(db: sqlite3.Connection, records: Sequence[Record]) -> None:
         "UPDATE partitions SET next_offset = ?, received_ms = ? WHERE partition = ?",
         [(*ends[number], number) for number in sorted(touched)],
     )
+    return [row[1] for row in rows]
 
 
 def read(store: Store, partition: int, start: int, end: int, records_max: int) -> list[StoredRecord]:
@@ -65,6 +69,26 @@ def read(store: Store, partition: int, start: int, end: int, records_max: int) -
             if size >= CHUNK_BYTES:
                 break
     return out
+
+
+def ends(store: Store) -> dict[int, int]:
+    """The offset after the last, by partition, of one moment."""
+    with store.reading() as db:
+        return dict(db.execute("SELECT partition, next_offset FROM partitions ORDER BY partition"))
+
+
+def first_since(store: Store, partition: int, time_ms: int) -> int | None:
+    """The first offset that was appended at ``time_ms`` or later; None: none was. Times rise, so it is searched for."""
+    low, high = bounds(store)[partition]
+    end = high
+    with store.reading() as db:
+        while low < high:
+            middle = (low + high) // 2
+            (received,) = db.execute(
+                'SELECT received_ms FROM records WHERE partition = ? AND "offset" = ?', (partition, middle)
+            ).fetchone()
+            low, high = (middle + 1, high) if received < time_ms else (low, middle)
+    return low if low < end else None
 
 
 def bounds(store: Store) -> dict[int, tuple[int, int]]:

@@ -29,6 +29,7 @@ class SqlitePublisher(Gatherer):
         self._waiting: list[Record] = []
         self._bytes = 0
         self._store: Store | None = None
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> SqlitePublisher:
         self._store = await asyncio.to_thread(Store, self.settings)
@@ -62,6 +63,10 @@ class SqlitePublisher(Gatherer):
                 await self._write()
 
     async def _write(self) -> None:
+        async with self._turn:  # several tasks may publish; the connection has one transaction at a time
+            await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
         if not self._waiting:
             return
         records, self._waiting, self._bytes = self._waiting, [], 0

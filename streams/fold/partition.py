@@ -72,25 +72,15 @@ class PartitionFold:
         folded again. Returns the superseded keys, to be tombstoned once a newer record of this writer is acknowledged.
         Raises FoldVersionError when another fold wrote them, or with another number of shards.
         """
-        best: dict[int | None, tuple[int, bytes, bytes]] = {}
-        superseded = []
-        for key, value in records:
-            number = parse_key(key)[1]
-            self._check_shards(value)
-            candidate = (record_position(value), key, value)
-            superseded.append(key)
-            if number not in best or candidate > best[number]:
-                best[number] = candidate
-        held = record_held(best[None][2]) if None in best else 0
-        self.lost = max(0, held - sum(number is not None for number in best))
-        for number, (position, _, value) in best.items() if not self.lost else ():
-            if number is None:
-                self.position = position
-            else:
-                shard = Shard.decode(value, self.rules)
-                self._shards[number] = shard
-                self.watermark = max(self.watermark, shard.watermark)
-        return superseded
+        found = latest(records, self.partition, len(self._shards))
+        self.lost = found.lost
+        if found.position is not None:
+            self.position = found.position
+        for number, value in found.shards.items():
+            shard = Shard.decode(value, self.rules)
+            self._shards[number] = shard
+            self.watermark = max(self.watermark, shard.watermark)
+        return found.superseded
 
     def fold(self, offset: int, events: Sequence[Event]) -> None:
         """Fold the valid events of one record; what already holds this offset skips it."""
@@ -151,15 +141,6 @@ class PartitionFold:
         marker = Marker(self.partition, self.position, writer, generation, self.watermark, **self.counts)
         return Checkpoint(self.position, changes, encode(marker), records)
 
-    def _check_shards(self, value: bytes) -> None:
-        found, ours = record_shards(value), len(self._shards)
-        if found != ours:
-            raise FoldVersionError(
-                f"the state of this partition has {found} shards, FIELD_SHARDS says {ours}: go back to {found}, "
-                "or run `field replay` into a new generation",
-                topic="changelog", partition=self.partition, offset=record_position(value),
-            )  # fmt: skip
-
     def _toggle(self, offset: int, event: Event) -> Verdict:
         """OPT_* goes to every shard that has not got it yet; it counts once."""
         verdict = Verdict.DUPLICATE
@@ -168,6 +149,44 @@ class PartitionFold:
                 verdict = Verdict.ACCEPTED
                 self._dirty.add(number)
         return verdict
+
+
+class Latest(NamedTuple):
+    """Of changelog records, those that a fold starts from; nothing where shards are ``lost``."""
+
+    position: int | None
+    shards: dict[int, bytes]
+    superseded: list[bytes]
+    lost: int
+
+
+def latest(records: Iterable[tuple[bytes, bytes]], partition: int, shards: int) -> Latest:
+    """The highest position of each shard over all writers; raises as ``PartitionFold.load``."""
+    best: dict[int | None, tuple[int, bytes, bytes]] = {}
+    superseded = []
+    for key, value in records:
+        number = parse_key(key)[1]
+        _check_shards(value, partition, shards)
+        candidate = (record_position(value), key, value)
+        superseded.append(key)
+        if number not in best or candidate > best[number]:
+            best[number] = candidate
+    whole = best.pop(None, None)
+    lost = max(0, record_held(whole[2]) - len(best)) if whole else 0
+    if lost:
+        return Latest(None, {}, superseded, lost)
+    values = {number: value for number, (_, _, value) in best.items() if number is not None}
+    return Latest(whole[0] if whole else None, values, superseded, 0)
+
+
+def _check_shards(value: bytes, partition: int, ours: int) -> None:
+    found = record_shards(value)
+    if found != ours:
+        raise FoldVersionError(
+            f"the state of this partition has {found} shards, FIELD_SHARDS says {ours}: go back to {found}, "
+            "or run `field replay` into a new generation",
+            topic="changelog", partition=partition, offset=record_position(value),
+        )  # fmt: skip
 
 
 def restore(partition: int, shards: int, rules: Rules, position: int, values: Mapping[int, bytes]) -> PartitionFold:

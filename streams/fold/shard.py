@@ -81,12 +81,8 @@ class Shard:
         ``any_version``: only to look at it, as far as its records have the form of ours.
         """
         head = _head(value)
-        if head.fold_version != rules.version and not any_version:
-            raise FoldVersionError(
-                f"shard {head.shard} was folded by version {head.fold_version}, this is {rules.version}: "
-                "run `field replay` to rebuild the state with this fold",
-                topic="changelog", partition=head.partition, offset=head.position,
-            )  # fmt: skip
+        if not any_version:
+            check_version(value, rules)
         return cls(head.partition, head.shard, head.shards, rules, _record(value))
 
     def fold(self, event: Event) -> Verdict:
@@ -169,6 +165,17 @@ class Shard:
     def watermark(self) -> int:
         """Highest accepted timestamp of all keys (ms); -1 for none."""
         return max((key.watermark for key in self.keys.values()), default=-1)
+
+
+def check_version(value: bytes, rules: Rules) -> None:
+    """Raises FoldVersionError when another fold wrote a record."""
+    head = _head(value)
+    if head.fold_version != rules.version:
+        raise FoldVersionError(
+            f"shard {head.shard} was folded by version {head.fold_version}, this is {rules.version}: "
+            "run `field replay` to rebuild the state with this fold",
+            topic="changelog", partition=head.partition, offset=head.position,
+        )  # fmt: skip
 
 
 def record_position(value: bytes) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -20,13 +20,16 @@ from streams import topics
 from streams.assignment import Partition, load_partition
 from streams.changelog import kept_records
 from streams.changes import decode
+from streams.engine import Fold
 from streams.errors import DeliveryError, HistoryError, PartUnavailable
 from streams.events import OPTS, Event
 from streams.fold.as_of import Acceptance
 from streams.fold.partition import Checkpoint
 from streams.fold.rules import Rules
-from streams.history import History
+from streams.history import StoredHistory
+from streams.native.fold import NativeFold
 from streams.replay.pace import Pace
+from streams.replay.pieces import fold_piece
 from streams.replay.span import Span
 from streams.settings import Settings
 
@@ -61,7 +64,7 @@ class _Chosen:
 class ReplayFold:
     """Folds ``partition`` of ``history`` into the generation of ``settings``, as far as ``span`` goes."""
 
-    def __init__(self, settings: Settings, partition: int, history: History, span: Span, pace: Pace) -> None:
+    def __init__(self, settings: Settings, partition: int, history: StoredHistory, span: Span, pace: Pace) -> None:
         self._settings = settings
         self._partition = partition
         self._history = history
@@ -113,27 +116,38 @@ class ReplayFold:
         if max(start, kept + 1) >= end:
             return True
         checkpointed = time.monotonic()
-        async for entries in self._history.entries(self._partition, start, end):
-            for some in self._pace.slices(entries):
-                before = self.events
-                for entry in some:
-                    events = chosen.of(entry.events)
-                    if entry.offset > kept:
-                        part.fold.fold(entry.offset, events)
-                        self.events += len(events)
-                told(part.fold.position, self.events)
-                await self._pace.spend(self.events - before)
-                if self._pace.stop.is_set():
-                    return part.fold.position + 1 >= end
-                if time.monotonic() - checkpointed >= self._settings.checkpoint_ms / 1_000:
-                    await self._checkpoint(part)
-                    checkpointed = time.monotonic()
+        async for events in self._steps(part.fold, chosen, kept, start, end):
+            self.events += events
+            told(part.fold.position, self.events)
+            await self._pace.spend(events)
+            if self._pace.stop.is_set():
+                return part.fold.position + 1 >= end
+            if time.monotonic() - checkpointed >= self._settings.checkpoint_ms / 1_000:
+                await self._checkpoint(part)
+                checkpointed = time.monotonic()
         if part.fold.position + 1 != end:
             raise HistoryError(
                 f"the history ended at offset {part.fold.position}, {end - 1} was to be folded",
                 topic=self._settings.events_topic, partition=self._partition, offset=part.fold.position,
             )  # fmt: skip
         return True
+
+    async def _steps(self, fold: Fold, chosen: _Chosen, kept: int, start: int, end: int) -> AsyncIterator[int]:
+        """Folds a step at a time, as much as the pace allows; how many events that was."""
+        if isinstance(fold, NativeFold) and self._span.whole:
+            async for piece in self._history.pieces(self._partition, start, end):
+                for count in fold_piece(fold, piece, (start, end), self._pace.turn, self._settings):
+                    yield count
+            return
+        async for entries in self._history.entries(self._partition, start, end):
+            for some in self._pace.slices(entries):
+                folded = 0
+                for entry in some:
+                    events = chosen.of(entry.events)
+                    if entry.offset > kept:
+                        fold.fold(entry.offset, events)
+                        folded += len(events)
+                yield folded
 
     async def _checkpoint(self, part: Partition) -> None:
         if not part.waiting:

@@ -13,6 +13,8 @@ from streams.entry import Entry
 TURN_S: Final = 0.2
 """How soon a changed rate is noticed; also the most that is folded ahead of the rate."""
 
+TURN_EVENTS_MAX: Final = 50_000
+
 
 class Pace:
     """``rate`` events a second: 0 holds, None is as fast as it goes. ``stop`` ends every wait."""
@@ -22,6 +24,12 @@ class Pace:
         self.stop = asyncio.Event()
         self._clock = clock
         self._due = clock()
+
+    @property
+    def turn(self) -> int:
+        """Events that may be folded at once: what the rate allows in a turn, and never so many that nobody else gets
+        one."""
+        return TURN_EVENTS_MAX if self.rate is None else min(TURN_EVENTS_MAX, max(1, int(self.rate * TURN_S)))
 
     def slices(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         """The entries in pieces that a turn at the rate allows: of a log of single events, not more than that."""

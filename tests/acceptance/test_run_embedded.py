@@ -32,6 +32,7 @@ def test_run_is_live_and_every_command_of_the_home_finds_it(home: Home, tmp_path
         assert all(name in line for name in ("events/s", "resonance", "rooms", "entanglements", "worker lag 0:"))
         said = "".join(running.lines)
         assert "embedded: one process" in said
+        assert "in a browser: the living field" in said
         assert f"{file_of(Settings(home=str(home.folder)))}" in said
         assert [found.pid for found in processes.read_all(home.folder)] == [running.pid], "one process"
         for words in (("run", "--embedded"), ("run",)):

@@ -16,6 +16,15 @@ SIGNATURE = """() => { const c = document.getElementById('field'); const d = c.g
     c.width, c.height).data; let h = 0; for (let i = 0; i < d.length; i += 97) h = (h * 31 + d[i]) | 0; return h; }"""
 
 
+FEWEST = """() => { const [list, number] = ['rooms-list', 'resonance'].map(id => document.getElementById(id));
+    window.fewest = list.children.length; window.unsaid = 0;
+    new MutationObserver(() => { window.fewest = Math.min(window.fewest, list.children.length); })
+        .observe(list, { childList: true });
+    new MutationObserver(() => { window.unsaid += number.textContent === '–'; })
+        .observe(number, { childList: true, characterData: true, subtree: true }); }"""
+"""Fewest rooms that were listed since, and how often there was no resonance."""
+
+
 async def test_it_loads_without_a_fault_and_asks_nobody_else(browser: Browser) -> None:
     async with visiting(browser) as visit:
         await visit.until("document.querySelectorAll('#rooms-list li').length === 5")
@@ -58,6 +67,8 @@ async def test_paused_nothing_moves_until_it_goes_on(browser: Browser) -> None:
 async def test_back_in_time_and_forward_until_now(browser: Browser) -> None:
     async with visiting(browser) as visit:
         await visit.until("document.getElementById('time-said').textContent === ''")
+        await visit.until("document.querySelectorAll('#rooms-list li').length === 5")
+        await visit.page.evaluate(FEWEST)
         for _ in range(6):  # a minute and a half back
             await visit.page.keyboard.press("ArrowLeft")
         await visit.mode("scrubbing")
@@ -71,6 +82,8 @@ async def test_back_in_time_and_forward_until_now(browser: Browser) -> None:
         assert await visit.page.is_visible("#now")
         await visit.page.check("#speed-300", force=True)
         await visit.mode("live", "fresh")  # the past has joined the present
+        assert await visit.page.evaluate("window.fewest") > 2, "what was shown stays until the next is whole"
+        assert await visit.page.evaluate("window.unsaid") == 0
         assert not await visit.page.is_visible("#now")
         assert visit.faults == []
 

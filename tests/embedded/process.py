@@ -17,7 +17,9 @@ class Home:
 
     def __init__(self, folder: Path, **over: str) -> None:
         self.folder = folder
-        self.environ = environment({"FIELD_HOME": str(folder), "FIELD_WORKER_METRICS_PORT": "0", **over})
+        self.environ = environment(
+            {"FIELD_HOME": str(folder), "FIELD_WORKER_METRICS_PORT": "0", "FIELD_GATEWAY_PORT": "0", **over}
+        )
 
     def field(self, *words: str, code: int = 0) -> str:
         """Run a command to its end; its standard output, or what it said on stderr where ``code`` is not 0."""

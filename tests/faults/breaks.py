@@ -70,6 +70,7 @@ def _last_offset(_: str) -> None:
     def begin_at_last(self: Any, records: Any) -> None:
         self.records = records
         self.first = self.last = records[-1].offset
+        self.size = len(records)
 
     async def with_last(self: Any, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
         async for tp, message in getmany(self, timeout):

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from deploy import backend
 from streams import topics
 from streams.entry import Entry
 from streams.events import Event
-from streams.history import KafkaHistory
 from streams.settings import Settings
 from tests.fixtures.gateway import Serving, serving
 
@@ -31,7 +31,7 @@ class Reached(NamedTuple):
 @contextlib.asynccontextmanager
 async def reached(settings: Settings, *, topic: bool = True, **headers: str) -> AsyncIterator[Reached]:
     """A gateway with its events topic."""
-    if topic:
+    if topic and settings.parts != "embedded":
         await topics.create(settings, (settings.events_topic,))
     async with serving(settings) as served, httpx.AsyncClient(base_url=served.url, timeout=60) as client:
         client.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -54,7 +54,7 @@ def touch(device: str, target: str, **over: Any) -> dict[str, Any]:
 async def log_of(settings: Settings) -> dict[int, list[Entry]]:
     """All that is on the log, by partition."""
     found: dict[int, list[Entry]] = {}
-    async with KafkaHistory(settings) as history:
+    async with backend.of(settings).log() as history:
         for partition, (start, end) in (await history.bounds()).items():
             found[partition] = [entry async for some in history.entries(partition, start, end) for entry in some]
     return found

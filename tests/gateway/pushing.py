@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
+from deploy import backend
 from streams import topics
+from streams.embedded.store import Store
 from streams.events import OPTS, Event
-from streams.history import KafkaHistory
-from streams.publish import LogPublisher
 from streams.settings import Settings
 from streams.table import partition_of
 from tests.fixtures.gateway import Serving
@@ -26,14 +26,17 @@ Heard = list[tuple[int, int, int, str]]
 
 
 @contextlib.asynccontextmanager
-async def publisher(settings: Settings) -> AsyncIterator[LogPublisher]:
-    """The topics are there, and it writes to them."""
-    await topics.create(settings)
-    async with LogPublisher(settings) as found:
+async def publisher(settings: Settings) -> AsyncIterator[backend.Publisher]:
+    """The log is there, and it writes to it."""
+    if settings.parts == "embedded":
+        Store(settings, create=True).close()
+    else:
+        await topics.create(settings)
+    async with backend.of(settings).publisher("json") as found:
         yield found
 
 
-async def publish(to: LogPublisher, events: Sequence[Event]) -> None:
+async def publish(to: backend.Publisher, events: Sequence[Event]) -> None:
     """On the log when this returns."""
     for event in events:
         await to.publish(event)
@@ -43,7 +46,7 @@ async def publish(to: LogPublisher, events: Sequence[Event]) -> None:
 async def logged(settings: Settings) -> Heard:
     """All events of the log, each once, by partition and place."""
     found: Heard = []
-    async with KafkaHistory(settings) as history:
+    async with backend.of(settings).log() as history:
         for partition, (first, end) in sorted((await history.bounds()).items()):
             async for entries in history.entries(partition, first, end):
                 found += [

@@ -14,7 +14,7 @@ import pytest
 
 from deploy import ports
 from projections.follow import Pool
-from projections.gateway import archaeology, cursors
+from projections.gateway import archaeology, cold_rows, cursors
 from projections.gateway.archaeology import SHOWN
 from projections.raw import Raw
 from streams.events import OPTS, Event
@@ -214,8 +214,8 @@ async def test_a_plan_uses_the_index_of_what_is_asked_for(dig: Dig) -> None:
     async def plan(parameters: archaeology.Filters) -> str:
         async with dig._pool.connection() as connection:
             await connection.execute("ANALYZE consciousness_events")
-            statement = archaeology._statement("archaeology_events")
-            values = archaeology._bound(parameters, 101) | archaeology._after(None)
+            statement = cold_rows._statement("archaeology_events")
+            values = cold_rows._bound(parameters, 101) | cold_rows.NOWHERE
             found = await connection.execute("EXPLAIN " + statement.as_string(), values, prepare=False)
             return "\n".join(str(line) for (line,) in await found.fetchall())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from deploy import ports
 from projections.gateway import bodies
@@ -206,10 +207,11 @@ async def test_limits_in_redis_hold_for_all_gateways(limited: Settings) -> None:
     async with reached(limited) as one, reached(replace(limited), topic=False) as other:
         await _limits(one, other)
         assert len(one.served.gateway.intake.limiter.memory) == 0
-        keys = [key async for key in one.served.gateway.redis.scan_iter("gateway:limit:*")]
-        assert keys
-        for key in keys:
-            assert 0 < await one.served.gateway.redis.pttl(key) < 30_000
+        async with Redis(port=limited.redis_port) as redis:
+            keys = [key async for key in redis.scan_iter("gateway:limit:*")]
+            assert keys
+            for key in keys:
+                assert 0 < await redis.pttl(key) < 30_000
 
 
 async def test_limits_without_redis_are_those_of_one_gateway(limited: Settings) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from deploy.backend import Publisher
 from streams.events import Event
-from streams.publish import LogPublisher
 from streams.settings import Settings
 from tests.fixtures.gateway import Serving, serving
 from tests.gateway.pushing import in_order, logged, publish, publisher, sse, ws, ws_url
@@ -30,7 +30,7 @@ def large(count: int) -> list[Event]:
     return [say(f"dev-{n % 9}", "FIELD", n / 10, harmonics=harmonics, seq=n) for n in range(count)]
 
 
-async def flood(log: LogPublisher, enough: Callable[[], Any]) -> int:
+async def flood(log: Publisher, enough: Callable[[], Any]) -> int:
     """Publish until it is enough; how much that was."""
     published = 0
     while not enough():

@@ -16,10 +16,11 @@ from redis.asyncio import Redis
 
 from deploy import ports
 from projections import hot
+from projections.gateway.optouts import OptOuts
 from projections.views import Views
 from streams.settings import Settings
 from streams.wire import to_plain
-from tests.fixtures.gateway import serving
+from tests.fixtures.gateway import Serving, serving
 from tests.gateway.pushing import logged, publish, publisher, sse, ws
 from tests.integration.projecting import Door, database, until
 from tests.workers import WorkerProcess
@@ -76,6 +77,25 @@ async def test_the_field_goes_on_from_kafka_while_redis_is_away(make_settings: C
                 assert sorted(ear.heard) == await logged(settings)
 
 
+async def test_a_field_that_nobody_folds_any_more_is_told_as_stale(make_settings: Callable[..., Settings]) -> None:
+    """Though the publisher goes on with what there was."""
+    settings = make_settings(partitions=2, shards=4, checkpoint_ms=100, session_timeout_s=6, gateway_stale_ms=1_000)
+    async with publisher(settings) as log, serving(settings) as served, sse(served, include="field") as ear:
+
+        def stale() -> bool | None:
+            return ear.of("field")[-1]["reflects"]["stale"] if ear.of("field") else None
+
+        async with published(settings):
+            with WorkerProcess(settings):
+                await publish(log, [say("ana", "BLOOM", now(), room="hall")])
+                await ear.until(lambda: stale() is False and ear.of("field")[-1]["watermark"] > 0, "the field")
+            await publish(log, [say("ana", "BLOOM", now(), room="attic")])
+            await ear.until(stale, "that nobody has folded it")
+            assert ear.of("field")[-1]["reflects"]["tier"] == "redis"
+            with WorkerProcess(settings):
+                await ear.until(lambda: stale() is False, "that somebody has")
+
+
 async def test_who_is_out_is_not_pushed(settings: Settings) -> None:
     """Seen in the stream, and of those who went before this gateway began, from PostgreSQL."""
     async with database(settings), publisher(settings) as log:
@@ -95,6 +115,39 @@ async def test_who_is_out_is_not_pushed(settings: Settings) -> None:
             assert [(one["device_id"], one["type"]) for one in events] == [
                 ("bea", "BLOOM"), ("bea", "OPT_OUT"), ("cyd", "BLOOM"),
             ]  # fmt: skip
+
+
+async def test_nobody_hears_the_past_before_it_is_known_who_is_out(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a gateway has been started anew, and its listeners come back at once."""
+    load, known = OptOuts.load, asyncio.Event()
+
+    async def slow(found: OptOuts) -> None:
+        await known.wait()
+        await load(found)
+
+    monkeypatch.setattr(OptOuts, "load", slow)
+    async with database(settings), publisher(settings) as log:
+        with psycopg.connect(settings.database_url) as connection:
+            connection.execute(
+                "INSERT INTO opt_toggles (device_id, timestamp, id, out) VALUES ('ana', now(), gen_random_uuid(), true)"
+            )
+        await publish(log, [say("ana", "BLOOM", 1), say("bea", "BLOOM", 1)])
+        async with serving(settings) as served:
+            await served.gateway.hub.reached({}, 60)
+            listening = asyncio.create_task(past_of(served))
+            early, _ = await asyncio.wait({listening}, timeout=1)  # there is time enough for all of it
+            known.set()
+            assert await listening == ["bea"]
+            assert not early
+
+
+async def past_of(served: Serving) -> list[str]:
+    """Whose events are played from the beginning to the present."""
+    async with sse(served, include="events", **{"from": 0, "speed": "max"}) as ear:
+        await ear.until(lambda: ear.of("live"), "the present")
+    return [event["device_id"] for message in ear.of("events") for event in message["events"]]
 
 
 async def test_without_any_store_a_listener_waits(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streams import topics
-from streams.archive.history import ArchiveHistory, JoinedHistory, open_history
+from streams.archive.history import ArchiveHistory, check, open_history
 from streams.archive.store import Store
 from streams.archive.verify import verify
 from streams.archive.write import archive
@@ -164,7 +164,7 @@ async def test_the_archive_of_another_log_is_refused(settings: Settings) -> None
         await publish_fleet(other, seconds, seed=9)
         async with KafkaHistory(other) as history:
             with pytest.raises(HistoryError, match="is of another log"):
-                await JoinedHistory(ArchiveHistory(store), history).check()
+                await check(ArchiveHistory(store), history)
     with pytest.raises(HistoryError, match="with 2 partitions, not 4"):
         ArchiveHistory(store, 4)
 

@@ -67,6 +67,8 @@ STREAMS_FOR_GATEWAY = frozenset(
     )
 )
 """It publishes what devices say, and plays the log from where somebody has left it."""
+STREAMS_FOR_EMBEDDED = STREAMS_FOR_GATEWAY | {f"streams.embedded.{name}" for name in ("log", "state", "store")}
+"""Its gateway reads state and log where they are: no other process brings them."""
 
 
 def pure_modules() -> list[Path]:
@@ -105,7 +107,8 @@ def test_streams_never_imports_what_is_built_on_it(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("projections"), ids=str)
 def test_projections_see_only_what_a_fold_says_has_changed(path: Path) -> None:
     core = {name for name in imports(path) if name.split(".")[0] == "streams"}
-    seen = STREAMS_FOR_PROJECTIONS | (STREAMS_FOR_GATEWAY if "gateway" in path.parts else frozenset())
+    more = {"gateway": STREAMS_FOR_GATEWAY, "embedded": STREAMS_FOR_EMBEDDED}
+    seen = STREAMS_FOR_PROJECTIONS | more.get(path.parts[1], frozenset())
     assert core <= seen, f"{path} imports {sorted(core - seen)}"
     assert not {name for name in imports(path) if name.split(".")[0] in ("deploy", "tests")}
 

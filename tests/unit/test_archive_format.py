@@ -180,7 +180,7 @@ def test_a_small_block_cannot_fill_the_memory():
     try:
         for promised in (1_000, layout.RAW_MAX + 1):
             with pytest.raises(ArchiveError, match=r"another length|more than any block"):
-                layout.decode_block(bomb, promised, 1, 0)
+                layout.unpack_block(bomb, promised, 1, 0)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.commands.archive import ends
 from streams.archive import write
-from streams.archive.history import ArchiveHistory, JoinedHistory
+from streams.archive.history import ArchiveHistory, JoinedHistory, check
 from streams.archive.publish import FRAME_BYTES_MAX, MARK, Frames, Item, read_marks, write_marks
 from streams.archive.store import INDEX, Store
 from streams.archive.verify import stores, verify
@@ -152,7 +152,7 @@ async def test_an_archive_longer_than_the_log_or_of_other_times_is_refused(store
     await archive(Log(), store, 1, until={0: 60})
     for log in (Log(end=59), Log([entry._replace(received_ms=5) for entry in ENTRIES])):
         with pytest.raises(HistoryError, match="is of another log"):
-            await JoinedHistory(ArchiveHistory(store), log).check()
+            await check(ArchiveHistory(store), log)
         with pytest.raises(HistoryError, match="is of another log"):
             await archive(log, store, 1, rest=True)
 

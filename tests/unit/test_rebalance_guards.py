@@ -18,7 +18,7 @@ EVENTS, CHANGELOG = TP("events", 0), TP("changelog", 0)
 
 
 def records(*offsets: int) -> list[Any]:
-    return [SimpleNamespace(offset=offset) for offset in offsets]
+    return [SimpleNamespace(offset=offset, headers=()) for offset in offsets]
 
 
 def message(offset: int, last: int, generation: int = 1, tp: TP = EVENTS) -> Any:
@@ -64,7 +64,7 @@ class Bare(Consumer):
         return 99
 
     def _to_message(self, tp: TP, record: Any) -> Any:
-        return SimpleNamespace(tp=tp, offset=record.offset, value=None, headers=("header",))
+        return SimpleNamespace(tp=tp, offset=record.offset, value=None, headers=record.headers)
 
     async def wait(self, *waited: Any, **_: Any) -> Any:
         self.calls.append("wait")

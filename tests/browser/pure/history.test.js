@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { at, close, columns, join, level, trace } from "../../../projections/gateway/page/src/history.js";
+import { at, close, columns, join, level, pace, trace } from "../../../projections/gateway/page/src/history.js";
 
 const MINUTE = 60_000;
 const point = (bucket, more = {}) => ({ bucket, events: 10, active_nodes: 3, resonance: 0.8, counts: { BREATH: 10 }, ...more });
@@ -12,6 +12,12 @@ test("a bucket's level is on the scale of the live number", () => {
   assert.equal(level(blooms), 0.5);
   assert.equal(level(point(0, { events: 90, counts: { BREATH: 10, ENTER: 80 } })), level(point(0)));
   assert.equal(level(point(0, { resonance: 99 })), 1);
+});
+
+test("a minute that is not over has the pace of its part", () => {
+  assert.equal(pace(point(0, { events: 60 }), MINUTE, 10 * MINUTE), 1);
+  assert.equal(pace(point(9 * MINUTE, { events: 60 }), MINUTE, 9.25 * MINUTE), 4);
+  assert.equal(pace(point(9 * MINUTE, { events: 2 }), MINUTE, 9 * MINUTE), 2);
 });
 
 test("points are joined by bucket, the newer answer wins", () => {

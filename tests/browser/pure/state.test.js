@@ -64,6 +64,23 @@ test("who opts out is gone from everything at once", () => {
   assert.equal(state.pairs.size, 0);
 });
 
+test("an answer from before an opt-out brings nobody back, one after an opt-in does", () => {
+  const state = states.empty();
+  const told = answer({
+    rooms: [room("hall", ["ana", "bo"])], pairs: [{ low: "ana", high: "bo" }, { low: "bo", high: "cy" }],
+    particles: [event("BLOOM", "ana"), event("BLOOM", "bo")], quantum_fields: [event("FIELD", "ana")],
+  });
+  const known = () => [
+    [...state.devices.keys()].sort(), state.rooms.get("hall").participants.length, state.pairs.size, state.particles.length, state.quantum.length,
+  ];
+  states.events(state, [event("OPT_OUT", "ana")], T);
+  states.snapshot(state, told, T + 3000);
+  assert.deepEqual(known(), [["bo", "cy"], 1, 1, 1, 0]);
+  states.events(state, [event("OPT_IN", "ana")], T + 4000);
+  states.snapshot(state, told, T + 5000);
+  assert.deepEqual(known(), [["ana", "bo", "cy"], 2, 2, 2, 1]);
+});
+
 test("coherence as in the fold: a mean vector of last breaths, nothing of fewer than two", () => {
   const breath = (phase, breathAt = T) => ({ phase, breathAt });
   assert.equal(states.coherence([breath(1)], T), 0);

@@ -35,8 +35,8 @@ async def breaks_are_caught(place: Place) -> Figures:
 
 async def trial(place: Place, broken: str | None) -> int:
     """Half a stream, a worker that dies, the other half, its successor: the difference; -1: it never settled."""
-    # a checkpoint holds many batches: what is lost with one is seen
-    settings = place.settings(checkpoint_ms=1_500, poll_records=50, session_timeout_s=6, instance="only")
+    # a checkpoint holds many batches: what is lost with one is seen. The breaks wrap the simple fold and its batches
+    settings = place.settings(fold="simple", checkpoint_ms=1_500, poll_records=50, session_timeout_s=6, instance="only")
     await topics.create(settings)
     # nothing late and nobody out: whichever event is dropped, its device's row counts it
     stream = make(Recipe(place.seed, 3_000, duplicates=0.03, late=0.0, opts=0.0), settings.partitions)

@@ -34,6 +34,11 @@ export function at(points, moment, width) {
   return null;
 }
 
+/** Events a second of a bucket; the newest one was not over yet when it was asked for (`known`, ms). */
+export function pace(point, width, known) {
+  return (1000 * point.events) / Math.max(1000, Math.min(width, known - point.bucket));
+}
+
 /**
  * Columns for the chart: seconds, resonance by bucket, resonance as heard live, people. Nulls where nothing is known:
  * a bucket that is missing between two others is a gap, never a straight line.

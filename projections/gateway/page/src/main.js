@@ -85,6 +85,7 @@ function paint(now = Date.now()) {
 }
 
 function figures(state, mode, moment, now) {
+  if (mode === "live" && moments.settling) return; // what is not known yet takes the place of nothing
   const { past } = moments;
   const point = past ? timeline.at(moment) : null;
   const brief = past ? null : state.brief;

@@ -22,6 +22,7 @@ export class Moments {
   #resume = null;
   #ticked = 0;
   #joined = Date.now();
+  #coming = null; // what is shown next, once it is whole: until then what was shown stays
 
   /** `heard(shown)` signs to draw; `changed()` when mode or state are others; `told(brief)` when numbers came. */
   constructor({ heard, changed, told, speed }) {
@@ -38,6 +39,11 @@ export class Moments {
   /** Whether what stands still is a moment of the past. */
   get past() {
     return this.mode === "past" || this.mode === "scrubbing" || (this.mode === "paused" && this.#resume !== null);
+  }
+
+  /** Whether what is shown is still what was before. */
+  get settling() {
+    return this.#coming !== null;
   }
 
   /** To the present: everything anew. */
@@ -81,13 +87,13 @@ export class Moments {
     this.#renew();
     this.moment = moment;
     this.#set("past");
-    const state = this.state;
+    const state = this.#coming;
     this.connection.start({ from: moment, speed: this.speed() });
     // who was there, and what they remembered: without it the picture of a moment would begin empty
     const [recent, memories] = await Promise.allSettled([
       api.before(moment, null, BACK_MS), api.before(moment, "BLOOM,SACRED_PHRASE", MEMORY_MS),
     ]);
-    if (state !== this.state) return;
+    if (state !== this.#coming) return;
     const known = new Set();
     const seeds = [...(memories.value ?? []), ...(recent.value ?? [])].filter((event) => !known.has(event.id) && known.add(event.id));
     seeds.sort((a, b) => a.timestamp - b.timestamp);
@@ -97,6 +103,7 @@ export class Moments {
     state.particles.push(...came);
     states.bind(state, seeds);
     states.readPast(state, this.moment);
+    this.#arrive();
     this.changed();
   }
 
@@ -111,7 +118,7 @@ export class Moments {
     this.#ticked = now;
     if (this.mode === "past") {
       if (this.connection.connected) this.moment = Math.min(now, this.moment + dt * this.speed());
-      states.readPast(this.state, this.moment);
+      if (!this.#coming) states.readPast(this.state, this.moment);
     }
     if (this.connection.connected || this.mode !== "live") this.#joined = now;
     this.alone = now - this.#joined > LONELY_MS;
@@ -128,12 +135,13 @@ export class Moments {
   }
 
   #present(kind, data, now) {
-    if (kind === "events") this.heard(states.events(this.state, data.events ?? [], now));
-    else if (kind === "rooms") states.rooms(this.state, data);
-    else if (kind === "entanglements") states.pairs(this.state, data);
+    const state = this.#growing;
+    if (kind === "events") this.#show(states.events(state, data.events ?? [], now));
+    else if (kind === "rooms") states.rooms(state, data);
+    else if (kind === "entanglements") states.pairs(state, data);
     else if (kind === "field") {
-      states.brief(this.state, data, now);
-      this.told(this.state.brief);
+      states.brief(state, data, now);
+      this.told(state.brief);
       this.changed();
     }
   }
@@ -145,8 +153,8 @@ export class Moments {
     }
     if (kind !== "events") return; // numbers of the present do not belong into the past
     const list = data.events ?? [];
-    this.heard(states.events(this.state, list, now));
-    states.bind(this.state, list);
+    this.#show(states.events(this.#growing, list, now));
+    states.bind(this.#growing, list);
     const last = list.at(-1);
     const at = last?.received ?? last?.timestamp;
     if (at && Math.abs(at - this.moment) > 1500 * this.speed()) this.moment = Math.min(now, at);
@@ -159,11 +167,13 @@ export class Moments {
     try {
       const answer = await api.snapshot();
       if (this.mode === "live") {
-        states.snapshot(this.state, answer, Date.now());
+        states.snapshot(this.#growing, answer, Date.now());
+        this.#arrive();
         this.problem = null;
         this.told(this.state.brief);
       }
     } catch (error) {
+      if (this.mode === "live") this.#arrive();
       this.problem = error;
     } finally {
       this.#asking = false;
@@ -177,8 +187,22 @@ export class Moments {
   }
 
   #renew() {
-    this.state = states.empty();
+    this.#coming = states.empty();
     this.#asked = -Infinity;
+  }
+
+  /** The state that grows by what is heard: the one that is shown, or the one that is shown next. */
+  get #growing() {
+    return this.#coming ?? this.state;
+  }
+
+  #arrive() {
+    this.state = this.#growing;
+    this.#coming = null;
+  }
+
+  #show(signs) {
+    if (!this.#coming) this.heard(signs);
   }
 
   #set(mode) {

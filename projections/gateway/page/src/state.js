@@ -9,6 +9,7 @@ const PAIRS_MOST = 5000;
 const SILENCE_MS = 300_000;
 const BREATH_MS = 30_000;
 const RATE_MS = 10_000;
+const FORGETTING_MS = 15_000; // after an opt-out was heard, answers may be from before it for so long
 const MEMORIES = new Set(["BLOOM", "SACRED_PHRASE"]);
 
 /** A field of which nothing is known. */
@@ -16,12 +17,13 @@ export function empty() {
   return {
     brief: null, reflects: null, heard: null, tier: null,
     devices: new Map(), rooms: new Map(), pairs: new Map(), particles: [], quantum: [],
-    counted: [], eventsSeen: 0, unsettled: true,
+    counted: [], eventsSeen: 0, unsettled: true, out: new Map(),
   };
 }
 
 /** The answer of /snapshot: everything anew. `now`: local ms. */
-export function snapshot(state, { data, reflects }, now) {
+export function snapshot(state, { data: whole, reflects }, now) {
+  const data = without(whole, gone(state, now));
   brief(state, numbers(data), now, reflects);
   const rooms = new Map();
   const joined = new Map(); // who is in several rooms stands in the one entered last
@@ -73,8 +75,10 @@ export function events(state, list, now) {
     state.eventsSeen += 1;
     if (event.type === "OPT_OUT") {
       forget(state, event.device_id);
+      state.out.set(event.device_id, now);
       continue;
     }
+    if (event.type === "OPT_IN") state.out.delete(event.device_id);
     const device = deviceOf(state, event.device_id);
     device.seen = Math.max(device.seen, event.timestamp);
     const at = placeOf(event);
@@ -193,6 +197,25 @@ export function key(low, high) {
 function numbers(data) {
   const { rooms: _rooms, pairs: _pairs, particles, quantum_fields: quantum, ...rest } = data;
   return { ...rest, particles: particles?.length ?? 0, quantum_fields: quantum?.length ?? 0 };
+}
+
+/** Devices that are out since a moment ago: the newest answer may not know it yet. */
+function gone(state, now) {
+  for (const [id, heard] of state.out) if (now - heard > FORGETTING_MS) state.out.delete(id);
+  return state.out;
+}
+
+/** An answer without what these devices have in it. */
+function without(data, out) {
+  if (!out.size) return data;
+  const theirs = ({ device_id: id }) => !out.has(id);
+  return {
+    ...data,
+    rooms: data.rooms?.map((room) => ({ ...room, participants: room.participants?.filter(theirs) })),
+    pairs: data.pairs?.filter(({ low, high }) => !out.has(low) && !out.has(high)),
+    particles: data.particles?.filter(theirs),
+    quantum_fields: data.quantum_fields?.filter(theirs),
+  };
 }
 
 /** Where the device says it is; many do not say. */

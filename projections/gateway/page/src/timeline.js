@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import { $, choices, keep, kept, say } from "./dom.js";
 import { age, clock, count, ratio } from "./format.js";
-import { at, join, trace, widthOf } from "./history.js";
+import { at, join, pace, trace, widthOf } from "./history.js";
 
 const SPANS = [[900, "15 min"], [3600, "1 h"], [21_600, "6 h"], [86_400, "1 d"], [604_800, "7 d"]];
 const SPEEDS = [[1, "1×"], [10, "10×"], [60, "60×"], [300, "300×"]];
@@ -19,6 +19,7 @@ export class Timeline {
   #width = 60_000;
   #resolution = "auto";
   #asked = -Infinity;
+  #known = 0;
   #asking = 0;
   #away = false;
   #drawn = 0;
@@ -62,7 +63,7 @@ export class Timeline {
   /** What is known of a moment: its bucket, else null. */
   at(moment) {
     const point = at(this.#points, moment, this.#width);
-    return point && { ...point, rate: point.events / (this.#width / 1000) };
+    return point && { ...point, rate: pace(point, this.#width, this.#known) };
   }
 
   paint({ mode, moment, now }) {
@@ -115,6 +116,7 @@ export class Timeline {
       this.#resolution = resolution; // the gateway chose it for the whole span: its newest part is wanted the same way
       this.#width = width;
       this.#points = join(this.#points, points).filter((point) => point.bucket >= now - this.span - width).slice(-KNOWN_MOST);
+      this.#known = now;
       this.#away = false;
       this.#drawn = 0;
     } catch {

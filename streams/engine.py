@@ -1,0 +1,52 @@
+"""Which fold a driver uses: the compiled one, or the simple one that it was written after. Their bytes are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from streams.errors import SetupError
+from streams.events import Event
+from streams.fold.partition import Checkpoint, PartitionFold
+from streams.native import library
+from streams.native.fold import NativeFold
+from streams.settings import Settings
+
+
+class Fold(Protocol):
+    """The fold of one partition, as ``streams.fold.partition.PartitionFold`` describes it."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def watermark(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def reached(self) -> int: ...
+    def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[bytes]: ...
+    def fold(self, offset: int, events: Sequence[Event]) -> None: ...
+    def checkpoint(self, writer: str, full: bool = False) -> Checkpoint: ...
+
+
+def is_compiled(settings: Settings) -> bool:
+    """Whether it is the compiled one; raises SetupError where FIELD_FOLD asks for it and it is not there."""
+    if settings.fold == "simple":
+        return False
+    problem = library.problem()
+    if problem and settings.fold == "compiled":
+        raise SetupError(f"FIELD_FOLD=compiled, but {problem}")
+    return not problem
+
+
+def make(partition: int, settings: Settings) -> Fold:
+    """An empty fold of a partition; raises SetupError as ``is_compiled``."""
+    if is_compiled(settings):
+        fold = NativeFold(library.load(), partition, settings.shards, settings.rules)
+        fold.expect(settings)
+        return fold
+    return PartitionFold(partition, settings.shards, settings.rules)

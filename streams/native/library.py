@@ -1,0 +1,56 @@
+"""The compiled library, where ``deploy.local.native`` puts it, and the types of its functions."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from streams.errors import SetupError
+
+PATH: Final = Path(__file__).parent / "lib" / "libfield.so"
+_BYTES: Final = (ctypes.c_char_p, ctypes.c_size_t)
+_FUNCTIONS: Final = {
+    "load": (ctypes.c_size_t, *_BYTES),
+    "events": (ctypes.c_int64, *_BYTES),
+    "plain": (ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint32),
+    "chunk": (ctypes.c_void_p,),
+    "block": (ctypes.c_void_p,),
+    "checkpoint": (*_BYTES, ctypes.c_bool),
+    "numbers": (ctypes.POINTER(ctypes.c_int64),),
+    "stand": (ctypes.c_int64,),
+}
+
+
+@cache
+def problem() -> str:
+    """Why the library cannot be used here; empty when it can."""
+    if not PATH.exists():
+        return f"{PATH.name} is not built: `make venv` builds it where there is a rustc, or where apt can bring one"
+    try:
+        load()
+    except (OSError, AttributeError) as error:
+        return f"{PATH.name} cannot be loaded ({error}): `make venv` builds it anew"
+    return ""
+
+
+@cache
+def load() -> ctypes.CDLL:
+    """The library; raises SetupError where it is not there, what ctypes raises where it is another one."""
+    if not PATH.exists():
+        raise SetupError(problem())
+    return declare(ctypes.CDLL(str(PATH)))
+
+
+def declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    """The library with the types of its functions set."""
+    for name, arguments in _FUNCTIONS.items():
+        function = getattr(library, f"field_fold_{name}")
+        function.argtypes, function.restype = (ctypes.c_void_p, *arguments), ctypes.c_int32
+    library.field_fold_new.argtypes = (ctypes.c_int64, ctypes.c_size_t, *_BYTES)
+    library.field_fold_new.restype = ctypes.c_void_p
+    library.field_fold_free.argtypes, library.field_fold_free.restype = (ctypes.c_void_p,), None
+    library.field_fold_text.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t))
+    library.field_fold_text.restype = ctypes.c_void_p
+    return library
