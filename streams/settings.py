@@ -114,9 +114,7 @@ class Settings:
     )
     stream_length: int = setting("FIELD_STREAM_LENGTH", 10_000, "entries kept in consciousness:stream", minimum=1)
     metrics_host: str = setting("FIELD_METRICS_HOST", "127.0.0.1", "where the metrics endpoints listen")
-    worker_metrics_port: int = setting(
-        "FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535
-    )
+    worker_metrics_port: int = setting("FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535)
     projector_metrics_port: int = setting(
         "FIELD_PROJECTOR_METRICS_PORT", 9102, "0: any free port", minimum=0, maximum=65_535
     )
