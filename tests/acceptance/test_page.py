@@ -135,8 +135,8 @@ async def without_the_gateway(visit: Visit, stack: Stack) -> None:
     """It is killed, its supervisor starts another, and the page finds it by itself."""
     before = stack.process("gateway")
     assert before is not None
-    stack.kill("gateway")
-    await visit.until(f"{TEXT.format('status-text')} !== 'live'")
+    async with visit.page.expect_response("**/api/consciousness/stream?*", timeout=60_000):
+        stack.kill("gateway")
     await visit.mode("live", "fresh")
     await visit.until(f"{TEXT.format('status-text')} === 'live'")
     after = stack.process("gateway")

@@ -111,7 +111,7 @@ def _watch(process: subprocess.Popen[bytes], count: int, log: Path) -> dict[str,
     while True:
         now, seen = time.perf_counter(), _metrics(url)
         folded = seen.get("field_events_folded_total", 0.0)
-        if folded and not first_at:
+        if not folded or (not first and folded < count):  # all of a small run may be folded between two looks
             first_at, first, cpu_first = now, folded, _cpu_s(process.pid)
         if folded >= count and not folded_at:
             folded_at = now
