@@ -90,12 +90,13 @@ def apt_candidate(package: str) -> bool:
 
 
 def apt_update(echo: Echo) -> None:
-    """``apt-get update``, once in this process."""
+    """``apt-get update``, once in this process; set-up runs several, and apt takes one at a time."""
     global _updated
-    if not _updated:
-        echo("apt-get update")
-        run(["apt-get", "update", "-q"], "reading the lists of apt")
-        _updated = True
+    with lock(folder() / "apt.lock"):
+        if not _updated:
+            echo("apt-get update")
+            run(["apt-get", "update", "-q"], "reading the lists of apt")
+            _updated = True
 
 
 def install(packages: Sequence[str], echo: Echo) -> None:
@@ -105,8 +106,8 @@ def install(packages: Sequence[str], echo: Echo) -> None:
     names = " ".join(packages)
     if not (is_root() and has_apt()):
         raise SetupError(f"missing here: {names}. Run once as root on Debian, install them, or start Docker")
+    apt_update(echo)
     with lock(folder() / "apt.lock"):
-        apt_update(echo)
         echo(f"apt-get install {names}")
         options = ["-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600"]
         with _no_services():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import socket
 from dataclasses import replace
@@ -181,3 +182,26 @@ def test_what_the_compose_file_asks_for_is_given() -> None:
     given = compose.environment(Settings(database_url="postgresql://u%40:p%2F@127.0.0.1:7777/d"))
     assert asked == set(given)
     assert (given["POSTGRES_USER"], given["POSTGRES_PASSWORD"], given["POSTGRES_DB"]) == ("u@", "p/", "d")
+
+
+def test_apt_works_for_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: dict[str, bool] = {}
+
+    def ran(command: list[str], *_: object) -> str:
+        with (tmp_path / "apt.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held[command[1]] = True
+            else:
+                held[command[1]] = False
+        return ""
+
+    monkeypatch.setattr(system, "run", ran)
+    monkeypatch.setattr(system, "folder", lambda: tmp_path)
+    monkeypatch.setattr(system, "_updated", False)
+    monkeypatch.setattr(system, "is_root", lambda: True)
+    monkeypatch.setattr(system, "has_apt", lambda: True)
+    monkeypatch.setattr(system, "_POLICY", tmp_path)  # somebody's own policy stands
+    system.install(["figlet"], lambda _line: None)
+    assert held == {"update": True, "install": True}
