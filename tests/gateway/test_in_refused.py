@@ -200,7 +200,7 @@ async def test_names_become_pseudonyms_before_the_log(make_settings: Callable[..
 
 @pytest.fixture
 def limited(make_settings: Callable[..., Settings]) -> Settings:
-    return make_settings(gateway_device_rate=2.0, gateway_address_rate=5.0, gateway_burst_s=5)
+    return make_settings(gateway_device_rate=0.2, gateway_address_rate=0.5, gateway_burst_s=50)
 
 
 async def test_limits_in_redis_hold_for_all_gateways(limited: Settings) -> None:
@@ -211,7 +211,7 @@ async def test_limits_in_redis_hold_for_all_gateways(limited: Settings) -> None:
             keys = [key async for key in redis.scan_iter("gateway:limit:*")]
             assert keys
             for key in keys:
-                assert 0 < await redis.pttl(key) < 30_000
+                assert 0 < await redis.pttl(key) <= 51_000
 
 
 async def test_limits_without_redis_are_those_of_one_gateway(limited: Settings) -> None:
@@ -222,7 +222,7 @@ async def test_limits_without_redis_are_those_of_one_gateway(limited: Settings) 
 
 async def _limits(one: Reached, other: Reached) -> None:
     first = await one.client.post(SYNC, json=[breath("ana")] * 4)
-    assert first.headers["ratelimit-policy"] == '"address";q=25;qu="events";w=5, "device";q=10;qu="events";w=5'
+    assert first.headers["ratelimit-policy"] == '"address";q=25;qu="events";w=50, "device";q=10;qu="events";w=50'
     left = dict(part.strip().partition(";r=")[::2] for part in first.headers["ratelimit"].split(","))
     assert int(left['"device"'].partition(";")[0]) == 6
     assert int(left['"address"'].partition(";")[0]) == 21
@@ -243,4 +243,8 @@ async def _limits(one: Reached, other: Reached) -> None:
         if answer.status_code == 429:
             break
     assert answer.json()["violated-policies"] == ["address"]
-    assert (await other.client.post(SYNC, json=breath("new"))).status_code == 429
+    for _ in range(5):  # one more may have been left, and one come meanwhile
+        answer = await other.client.post(SYNC, json=breath("new"))
+        if answer.status_code == 429:
+            break
+    assert answer.json()["violated-policies"] == ["address"]
