@@ -52,7 +52,9 @@ async def test_every_event_once_and_in_order(settings: Settings) -> None:
         assert len(messages) < 300, "gathered, not one by one"
         before = {number: -1 for number in range(settings.partitions)}
         for message in messages:  # an id says what was heard up to there
-            positions = dict(map(int, pair.split(":")) for pair in message["id"].split(","))
+            log, _, vector = message["id"].partition("~")
+            assert log == served.gateway.target.log.id
+            positions = dict(map(int, pair.split(":")) for pair in vector.split(","))
             for partition, offset, _, _ in heard_in([message]):
                 assert before[partition] < offset <= positions[partition]
             before = positions
