@@ -180,7 +180,7 @@ async def test_too_far_back_is_said(settings: Settings) -> None:
             start = ear.id
             for part in range(10):
                 await publish(log, some(30, part * 30))
-            await ear.hears(300)
+                await ear.hears(30 * (part + 1))  # gathered all at once they would be in the tail as a whole
         answer = await http.get("/api/consciousness/stream", headers={"Last-Event-ID": start})
         assert (answer.status_code, answer.json()["code"]) == (410, "too_far_back")
         assert "at most 50" in answer.json()["detail"]
