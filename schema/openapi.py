@@ -73,8 +73,8 @@ TIME: Final = {"anyOf": [text(env.TIME_PATTERN), {"type": "integer", "minimum": 
 CURSOR: Final = {"type": "string", "description": "next of the page before"}
 BOX: Final = text(f"^{_PLACE},{_PLACE}$", "x0,y0,x1,y1; edges included")
 AT_LEAST: Final = text(
-    "^[0-9]{1,4}:[0-9]{1,18}(,[0-9]{1,4}:[0-9]{1,18})*$",
-    "partition:offset, as in the answer to sync; waits until the answer reflects them",
+    "^([0-9a-f]{8}~)?[0-9]{1,4}:[0-9]{1,18}(,[0-9]{1,4}:[0-9]{1,18})*$",
+    "partition:offset, as in the answer to sync, and before ~ its log; waits until the answer reflects them",
 )
 TYPES: Final = listed(archaeology.SHOWN)
 PAST: Final = {
@@ -223,6 +223,7 @@ def _reading(path: str) -> Json:
         parameters.append({"name": "If-None-Match", "in": "header", "schema": {"type": "string"}, "description": tag})
     more = {"s404": _refused("no such room")} if path.endswith("{room_id}") else {}
     if "at_least" in PARAMETERS[path]:
+        more["s410"] = _refused("the positions are of a log that is not read any more")
         more["s504"] = _refused("not yet: the field has not come so far", "Retry-After")
     answer = _told(_ref(ANSWERS[path]), "what it is, what it reflects, and how it was found", ("ETag", "Cache-Control"))
     same = {"description": "the same as If-None-Match names"}
@@ -248,9 +249,9 @@ def _in() -> Json:
         "type": "object",
         "properties": {
             "device_id": ID, "out": {"type": "boolean"},
-            "positions": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "positions": {"type": "object", "additionalProperties": {"type": "integer"}}, "log": {"type": "string"},
         },
-        "required": ["device_id", "out", "positions"],
+        "required": ["device_id", "out", "positions", "log"],
     }  # fmt: skip
     opts = {
         f"{BASE}/{name}": {"post": _post(summary, _told(said, "stored"), body)}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
+settings.register_profile("field", deadline=None)  # a test of what is true says nothing of how fast
+settings.load_profile("field")
+
 pytest_plugins = [
     "tests.fixtures.parts",
     "tests.fixtures.kafka",

@@ -24,15 +24,16 @@ from streams.settings import Settings
 
 def build(settings: Settings) -> Gateway:
     """A gateway whose parts do not run yet. The log's file is there, and somebody folds it."""
-    field, rows = EmbeddedField(settings), EmbeddedRows(settings)
+    field, rows, target = EmbeddedField(settings), EmbeddedRows(settings), Fixed(settings)
     watch = EmbeddedWatch(settings, rows)
-    reader = Reader(settings, field, field, field, watch.behind)
+    reader = Reader(settings, field, field, field, target, watch.behind)
     kept = Kept(settings, None, reader.performance)
+    states = States(settings, None, Groups(), target, stored_views)
     return Gateway(
-        settings, reader=reader, watch=watch, calculator=Calculator(settings),
-        intake=Intake(settings, Gather(settings, Fixed(settings), connect), Limiter(settings, None)),
+        settings, reader=reader, watch=watch, target=target, calculator=Calculator(settings),
+        intake=Intake(settings, Gather(settings, target, connect), Limiter(settings, None)),
         past=Past(rows, kept, lambda: reader.generation),
         archaeology=Archaeology(rows, kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms),
-        hub=Hub(settings, States(settings, None, Groups(), stored_views), OptOuts(rows.toggles), sqlite_log(settings)),
+        hub=Hub(settings, states, OptOuts(rows.toggles), sqlite_log(settings), target),
         more=(rows,),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from projections.hot import bounded, snapshot
 from projections.views import Views, now_ms
 from streams.embedded import state
 from streams.embedded.store import Store
-from streams.fold.reading import RoomReading, read_room
+from streams.fold.reading import PairReading, RoomReading, read_room
 from streams.settings import Settings
 
 
@@ -109,6 +109,28 @@ class EmbeddedField:
         if not self.views.ready:
             return None
         return dict(self.views.positions), self._room(room, at)
+
+    async def rooms(
+        self, generation: str, at: int, after: str, rows: int
+    ) -> tuple[Positions, list[RoomReading]] | None:
+        """All are in the views."""
+        if not self.views.ready:
+            return None
+        found = [room for room in self.views.read(at).rooms if room.room_id > after]
+        return dict(self.views.positions), found[:rows]
+
+    async def pairs(
+        self, generation: str, at: int, after: tuple[str, str], rows: int, device: str | None
+    ) -> tuple[Positions, list[PairReading]] | None:
+        """All are in the views."""
+        if not self.views.ready:
+            return None
+        found = [
+            pair
+            for pair in self.views.read(at).pairs
+            if (pair.low, pair.high) > after and (device is None or device in (pair.low, pair.high))
+        ]
+        return dict(self.views.positions), found[:rows]
 
     def _room(self, name: str, at: int) -> RoomReading | None:
         found = (room for view in self.views.shards() for room in view.rooms if room.room_id == name)

@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndTimestamp
 
 from projections.gateway.stores import OpenLog
+from projections.gateway.vectors import Log
 from streams.embedded import log
 from streams.embedded.log import StoredRecord
 from streams.embedded.store import Store
@@ -38,14 +39,22 @@ def away() -> Iterator[None]:
 
 
 class Fixed:
-    """``stores.Aim``: a file has one log."""
+    """``stores.Aim``: a file has one log, and one generation."""
 
     def __init__(self, settings: Settings) -> None:
-        self.topic = settings.events_topic
+        self.settings = settings
+        self.log = Log(settings.events_topic, settings.partitions)
+        self.topic = self.log.topic
+        self.generation = settings.generation
+        self.since_ms = 0
         self.moved = asyncio.Event()
 
     async def first(self) -> None:
         """It is known from the start."""
+
+    async def has(self, id: str) -> bool:
+        """Whether it is the log of this ``Log.id``."""
+        return id == self.log.id
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""

@@ -75,19 +75,28 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Rooms(msgspec.Struct, frozen=True):
-    """A page of the open rooms by name; ``total``: how many are open, ``next``: the cursor of what follows."""
+    """A page of the open rooms by name; ``total``: how many are open, ``next``: the cursor of what follows.
+
+    ``truncated``: there are more rooms than a snapshot has, and the database, which has all, did not answer: a walk
+    meets the fullest only.
+    """
 
     rooms: list[RoomReading]
     total: int
     next: str | None
+    truncated: bool
 
 
 class Pairs(msgspec.Struct, frozen=True):
-    """A page of the living entanglements by name; ``total``: how many live, of all devices."""
+    """A page of the living entanglements by name; ``total``: how many live, of all devices.
+
+    ``truncated``: as with rooms; a walk meets the strongest only.
+    """
 
     pairs: list[PairReading]
     total: int
     next: str | None
+    truncated: bool
 
 
 class Particles(msgspec.Struct, frozen=True):

@@ -57,18 +57,19 @@ AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (
 def build(settings: Settings) -> Gateway:
     """A gateway whose parts do not run yet."""
     pool, redis = make_pool(settings.database_url), connect(settings)
-    watch = Watch(settings, pool, redis, lambda: reader.generation)
+    target = Target(settings, pool)
+    watch = Watch(settings, pool, redis, lambda: reader.generation, target)
     hot, cold = HotTier(settings, redis), ColdTier(settings, pool)
-    reader = Reader(settings, hot, cold, RedisNews(redis, hot.rest), watch.behind)
+    reader = Reader(settings, hot, cold, RedisNews(redis, hot.rest), target, watch.behind)
     rows = ColdRows(cold, lambda: reader.generation)
     kept = Kept(settings, RedisCopies(settings, redis, hot.rest), reader.performance)
-    states = States(settings, redis, Groups(), behind=watch.behind)
+    states = States(settings, redis, Groups(), target, behind=watch.behind)
     return Gateway(
-        settings, reader=reader, watch=watch, calculator=Calculator(settings),
-        intake=Intake(settings, Gather(settings, Target(settings, pool)), Limiter(settings, redis)),
+        settings, reader=reader, watch=watch, target=target, calculator=Calculator(settings),
+        intake=Intake(settings, Gather(settings, target), Limiter(settings, redis)),
         past=Past(rows, kept, lambda: reader.generation),
         archaeology=Archaeology(rows, kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms),
-        hub=Hub(settings, states, OptOuts(stored_in(pool)), kafka_log(settings)),
+        hub=Hub(settings, states, OptOuts(stored_in(pool)), kafka_log(settings), target),
         stores=PoolAndRedis(pool, redis),
     )  # fmt: skip
 

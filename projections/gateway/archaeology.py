@@ -17,10 +17,11 @@ from projections.gateway import cursors, digging
 from projections.gateway.answers import Reflects
 from projections.gateway.digging import KINDS, Row
 from projections.gateway.kept import Found, Kept, Told
-from projections.gateway.parameters import Box, Parameters, refused
+from projections.gateway.parameters import Parameters, refused
 from projections.gateway.positions import Positions
 from projections.gateway.problems import Problem
 from projections.gateway.turns import Turns
+from projections.gateway.written import Box
 from projections.patterns import EVENTS_MAX
 from projections.views import now_ms
 from streams.envelope import ID_PATTERN, UUID_PATTERN

@@ -76,6 +76,32 @@ class ColdTier:
 
         return await self.ask(ask)
 
+    async def rooms(
+        self, generation: str, at: int, after: str, rows: int
+    ) -> tuple[Positions, list[RoomReading]] | None:
+        """The open rooms whose names come after ``after``, so many."""
+        more = {"after": after, "rows": rows}
+
+        async def ask(connection: Connection) -> tuple[Positions, list[RoomReading]]:
+            state, _ = await self.vectors(connection, generation)
+            found = await self._rows(connection, "gateway_rooms_page", self._at(generation, at) | more)
+            return state, [_room(row) for row in found]
+
+        return await self.ask(ask)
+
+    async def pairs(
+        self, generation: str, at: int, after: tuple[str, str], rows: int, device: str | None
+    ) -> tuple[Positions, list[PairReading]] | None:
+        """The living pairs (of a device) whose names come after ``after``, so many."""
+        more = {"low": after[0], "high": after[1], "rows": rows, "device": device}
+
+        async def ask(connection: Connection) -> tuple[Positions, list[PairReading]]:
+            state, _ = await self.vectors(connection, generation)
+            found = await self._rows(connection, "gateway_pairs_page", self._at(generation, at) | more)
+            return state, self._joined(found, at)
+
+        return await self.ask(ask)
+
     async def ask(self, question: Callable[[Connection], Awaitable[T]]) -> T | None:
         """The outcome of ``question``, which only reads; None too when a statement of it takes too long."""
         if self.rest.resting:

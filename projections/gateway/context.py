@@ -14,7 +14,7 @@ from projections.gateway.history import Past
 from projections.gateway.hub import Hub
 from projections.gateway.intake import Intake
 from projections.gateway.reader import Reader
-from projections.gateway.stores import Stores, Watching
+from projections.gateway.stores import Aim, Stores, Watching
 from streams.settings import Settings
 
 
@@ -37,6 +37,7 @@ class Gateway:
     calculator: Calculator
     archaeology: Archaeology
     hub: Hub
+    target: Aim
     more: tuple[Part, ...] = ()
     """Parts beside them, of the stores."""
     stores: Stores | None = None
@@ -45,7 +46,7 @@ class Gateway:
     @property
     def parts(self) -> tuple[Part, ...]:
         """What runs in the background."""
-        return (self.intake, self.reader, self.watch, self.hub, *self.more)
+        return (self.target, self.intake, self.reader, self.watch, self.hub, *self.more)
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

@@ -10,7 +10,7 @@ from projections.gateway.filters import Filters
 from projections.gateway.hub import Hub
 from projections.gateway.listener import Listener
 from projections.gateway.past import Away, Busy, Gone
-from projections.gateway.playback import Playback
+from projections.gateway.playback import Moved, Playback
 from projections.gateway.pushed import heartbeat, id_of
 from projections.gateway.starting import Opened
 
@@ -23,7 +23,7 @@ async def feed(hub: Hub, listener: Listener, filters: Filters, opened: Opened | 
         listener.hear(heartbeat(hub.groups.id))  # its first positions: who is cut off now comes back to here
         hub.join(listener, filters)
         return
-    listener.hear(heartbeat(id_of(opened.start.positions)))
+    listener.hear(heartbeat(id_of(opened.start.log, opened.start.positions)))
     try:
         await Playback(hub, listener, filters, opened.start, opened.past).run(stack)
     except Gone as error:
@@ -32,6 +32,8 @@ async def feed(hub: Hub, listener: Listener, filters: Filters, opened: Opened | 
     except Away as error:
         log.warning("a listener of the past was let go: %s", error)
         listener.drop("away")
+    except Moved:
+        listener.drop("moved")
     except Busy:
         listener.drop("busy")
     except Exception:

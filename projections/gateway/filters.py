@@ -6,11 +6,12 @@ A filter set is a value: listeners with equal ones share every encoded message.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from projections.gateway.written import Box, box_of, number_of
 from streams.events import MILLION, TYPES, Event
 
 KINDS: Final = ("events", "field", "rooms", "entanglements")
@@ -19,6 +20,7 @@ NAMES: Final = ("types", "room", "device", "box", "min_intensity", "include")
 VALUES_MAX: Final = 100
 """Rooms or devices in one filter: every event is looked up in them, and the filter is kept as long as the listener."""
 ID_MAX: Final = 64
+T = TypeVar("T")
 
 
 class FilterError(ValueError):
@@ -30,12 +32,12 @@ class FilterError(ValueError):
 
 
 class Filters(msgspec.Struct, frozen=True):
-    """Of what is not None or empty, all must hold. ``box`` is x0, y0, x1, y1, edges included."""
+    """Of what is not None or empty, all must hold."""
 
     types: frozenset[str] = frozenset()
     rooms: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
     intensity: int = 0
     """in millionths, as events have it"""
     kinds: frozenset[str] = DEFAULT_KINDS
@@ -55,7 +57,7 @@ class Filters(msgspec.Struct, frozen=True):
             return False
         if event.intensity < self.intensity:
             return False
-        return self.box is None or _inside(self.box, event.x, event.y)
+        return self.box is None or self.box.has(event.x, event.y)
 
     def passes_room(self, room: str) -> bool:
         """Of news about rooms."""
@@ -76,8 +78,8 @@ def read(given: Mapping[str, Any]) -> Filters:
         _some("types", given.get("types"), TYPES),
         _some("room", given.get("room")),
         _some("device", given.get("device")),
-        None if box is None or box == "" else _box(box),
-        0 if least is None or least == "" else _intensity(least),
+        None if box is None or box == "" else _read("box", box_of, box),
+        0 if least is None or least == "" else _intensity(_read("min_intensity", _share, least)),
         _some("include", given.get("include"), KINDS) or DEFAULT_KINDS,
     )
 
@@ -98,32 +100,16 @@ def _some(name: str, value: Any, known: Iterable[str] = ()) -> frozenset[str]:
     return found
 
 
-def _box(value: Any) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = _numbers("box", value, 4)
-    if x0 > x1 or y0 > y1:
-        raise FilterError("box", "wants x0,y0,x1,y1 with x0 <= x1 and y0 <= y1")
-    return x0, y0, x1, y1
+def _share(value: Any) -> float:
+    return number_of(value, 0, 1)
 
 
-def _intensity(value: Any) -> int:
-    (number,) = _numbers("min_intensity", [value] if isinstance(value, int | float) else value, 1)
-    if not 0 <= number <= 1:
-        raise FilterError("min_intensity", "is within 0..1")
-    return math.ceil(round(number * MILLION, 3))
+def _intensity(value: float) -> int:
+    return math.ceil(round(value * MILLION, 3))
 
 
-def _numbers(name: str, value: Any, count: int) -> list[float]:
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list) or len(parts) != count:
-        raise FilterError(name, f"wants {count} number{'s' if count > 1 else ''}")
+def _read(name: str, read: Callable[[Any], T], value: Any) -> T:
     try:
-        found = [float(part) for part in parts if isinstance(part, str | int | float) and not isinstance(part, bool)]
-    except (ValueError, OverflowError):
-        found = []
-    if len(found) != count or not all(math.isfinite(one) for one in found):
-        raise FilterError(name, f"wants {count} number{'s' if count > 1 else ''}")
-    return found
-
-
-def _inside(box: tuple[float, float, float, float], x: float | None, y: float | None) -> bool:
-    return x is not None and y is not None and box[0] <= x <= box[2] and box[1] <= y <= box[3]
+        return read(value)
+    except ValueError as error:
+        raise FilterError(name, str(error)) from None

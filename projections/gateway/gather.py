@@ -22,6 +22,7 @@ from projections.gateway.producing import connect
 from projections.gateway.room import Full, Room
 from projections.gateway.stores import Aim, Connect, Line
 from projections.gateway.unless import unless
+from projections.gateway.vectors import Log
 from streams import metrics
 from streams.events import OPTS, Event
 from streams.packing import Record, pack
@@ -63,6 +64,8 @@ class Submission:
     def __init__(self, events: Sequence[Event], size_bytes: int) -> None:
         self.places: list[Position | None] = [None] * len(events)
         self.offsets: dict[int, int] = {}
+        self.log = ""
+        """The ``Log.id`` that the offsets are of."""
         self.error: NotStored | None = None
         self.size_bytes = size_bytes
         self.left = 0
@@ -134,10 +137,9 @@ class Gather:
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped; Kafka may come and go."""
         backoff = Backoff(log_of(self._settings), stop)
-        following = asyncio.create_task(self._target.run(stop))
         await unless(stop, self._target.first())
         while not stop.is_set():
-            self._target.moved.clear()
+            moved = self._target.moved
             try:
                 line = await unless(stop, self._connect(self._settings, self._target.topic))
             except (KafkaError, OSError, TimeoutError) as error:
@@ -148,10 +150,8 @@ class Gather:
                 break
             backoff.answered()
             self._open(line)
-            await _first((stop, self._broken, self._target.moved))
+            await _first((stop, self._broken, moved))
             await self._close(line, stop)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
 
     def _open(self, line: Line) -> None:
         self._broken.clear()
@@ -186,6 +186,7 @@ class Gather:
     def _route(self, line: Line, submission: Submission, events: Sequence[Event], sizes: Sequence[int]) -> None:
         """Each event to its partition, OPT_* to all of them."""
         count = line.partitions
+        submission.log = Log(line.topic, count).id
         for number, event in enumerate(events):
             home = partition_of(event.key, count)
             for partition in range(count) if event.type in OPTS else (home,):

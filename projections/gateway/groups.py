@@ -42,8 +42,12 @@ class Groups:
 
     def greet(self) -> None:
         """Tell all who came before anything was known what their first positions are."""
+        self.tell(heartbeat(self.id))
+
+    def tell(self, one: Message) -> None:
+        """To everybody who has joined."""
         for members in list(self._members.values()):
-            _send(members, heartbeat(self.id))
+            _send(members, one)
 
     def events(self, heard: Sequence[Heard], id: str) -> None:
         """To all who want some of them; the positions after them are ``id``."""

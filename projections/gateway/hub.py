@@ -20,17 +20,18 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from msgspec.structs import replace
 
 from projections.backoff import Backoff, log_of
+from projections.gateway.crossing import Before, entry_of, places
 from projections.gateway.filters import Filters, read
 from projections.gateway.listener import Listener
 from projections.gateway.optouts import OptOuts
 from projections.gateway.past import Busy, Past
 from projections.gateway.pseudonyms import pseudonym
-from projections.gateway.pushed import Batch, Heard, Reading, id_of
+from projections.gateway.pushed import Batch, Heard, Reading, id_of, message
 from projections.gateway.states import States
-from projections.gateway.stores import LogReader, OpenLog
+from projections.gateway.stores import Aim, LogReader, OpenLog
 from projections.gateway.tail import Tail
 from projections.gateway.unless import unless, whole
-from projections.gateway.vectors import Vector
+from projections.gateway.vectors import Log, Vector
 from streams import metrics
 from streams.events import OPTS
 from streams.settings import Settings
@@ -50,8 +51,12 @@ TICK_S: Final = 0.5
 class Hub:
     """A ``Part`` of the gateway. ``positions`` is what its listeners have heard; None before Kafka has answered."""
 
-    def __init__(self, settings: Settings, states: States, opt_outs: OptOuts, open_log: OpenLog) -> None:
+    def __init__(self, settings: Settings, states: States, opt_outs: OptOuts, open_log: OpenLog, target: Aim) -> None:
         self.settings = settings
+        self.log: Log | None = None
+        """What ``positions`` are of."""
+        self._target = target
+        self._before: Before | None = None
         self.groups = states.groups
         self.listeners: set[Listener] = set()
         self.opt_outs = opt_outs
@@ -83,6 +88,18 @@ class Hub:
                 await self._moved.wait_for(there)
         return there()
 
+    async def follows(self, id: str, within_s: float) -> bool:
+        """Whether the log of this ``Log.id`` is the one that is pushed; another gateway may be there already."""
+
+        def there() -> bool:
+            return self.log is not None and self.log.id == id
+
+        if not there() and await self._target.has(id):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s), self._moved:
+                    await self._moved.wait_for(there)
+        return there()
+
     def filters(self, given: Mapping[str, Any]) -> Filters:
         """As a listener gives them; devices are known by their pseudonyms. Raises FilterError."""
         found, key = read(given), self.settings.pseudonym_key
@@ -109,7 +126,7 @@ class Hub:
             raise Busy(f"{self._histories} listeners hear the past already")
         self._histories += 1
         try:
-            async with Past(self.settings, self._open_log) as past:
+            async with Past(self.settings, self._open_log, self.log or self._target.log) as past:
                 yield past
         finally:
             self._histories -= 1
@@ -126,8 +143,11 @@ class Hub:
             try:
                 await unless(stop, self._start(consumer))
                 backoff.answered()
-                while not stop.is_set():
+                while not stop.is_set() and self.log == self._target.log:
                     await self._gather(consumer, stop)
+                if not stop.is_set():
+                    await self._finish(consumer, stop)
+                    await self._cross(consumer)
             except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
                 self._lost(error)
             except (KafkaError, OSError, TimeoutError) as error:
@@ -142,27 +162,61 @@ class Hub:
 
     async def _begin(self, consumer: LogReader) -> None:
         """At the end of the log; after an outage where we were."""
-        places = [TopicPartition(self.settings.events_topic, number) for number in range(self.settings.partitions)]
-        if self.positions is None:
-            ends = await consumer.end_offsets(places)
-            self.positions = {place.partition: ends[place] - 1 for place in places}
-            self.tail.begin(self.positions)
-            await self._tell()
+        if self.log is None or self.positions is None:
+            await self._target.first()
+            log = self._target.log
+            ends = await consumer.end_offsets(places(log))
+            self._enter(log, {place.partition: end - 1 for place, end in ends.items()})
             self.groups.greet()
-        consumer.assign(places)
-        for place in places:
+            await self._tell()
+        assert self.log is not None
+        assert self.positions is not None
+        consumer.assign(places(self.log))
+        for place in places(self.log):
             consumer.seek(place, self.positions[place.partition] + 1)
+
+    def _enter(self, log: Log, positions: Vector) -> None:
+        self.log, self.positions = log, positions
+        self.reading = Reading(self._target.settings)
+        self.tail.begin(positions)
+        self.groups.id = id_of(log, positions)
+
+    async def _finish(self, consumer: LogReader, stop: asyncio.Event) -> None:
+        """The rest of the log that is left, as far as it is there."""
+        assert self.log is not None
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                for place, end in (await consumer.end_offsets(places(self.log))).items():
+                    while await consumer.position(place) < end and not stop.is_set():
+                        await self._gather(consumer, stop)
+        except TimeoutError:
+            log.warning("the rest of topic %s was not read in %g s", self.log.topic, ANSWER_S)
+
+    async def _cross(self, consumer: LogReader) -> None:
+        """To the log of what readers see now; raises KafkaError, TimeoutError."""
+        assert self.log is not None
+        assert self.positions is not None
+        target, before = self._target.log, Before(self.log, self.positions)
+        async with asyncio.timeout(ANSWER_S):
+            positions = await entry_of(consumer, target, self._target.since_ms)
+        log.info("the push goes over from topic %s to %s", before.log.topic, target.topic)
+        self._before = before
+        self._enter(target, positions)
+        self.groups.tell(message("moved", {"left": id_of(*before)}, self.groups.id))
+        await self._tell()
 
     async def _gather(self, consumer: LogReader, stop: asyncio.Event) -> None:
         """Whatever comes first, and what follows it within the time of gathering, in batches to the listeners."""
         found = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
         if not found:
             return
-        gathered = [found]
+        gathered, count = [found], _count(found)
         until = time.monotonic() + self.settings.push_gather_ms / 1000
-        while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
-            if more := await consumer.getmany(timeout_ms=max(1, int(left_s * 1000)), max_records=POLL_RECORDS):
+        while count < POLL_RECORDS and (left_s := until - time.monotonic()) > 0 and not stop.is_set():
+            wait_ms = min(POLL_MS, max(1, int(left_s * 1000)))
+            if more := await consumer.getmany(timeout_ms=wait_ms, max_records=POLL_RECORDS):
                 gathered.append(more)
+                count += _count(more)
         for batch in self._batches(gathered):
             self.dispatch(batch)
             await asyncio.sleep(0)  # listeners take theirs before the next batch fills their outboxes
@@ -186,18 +240,22 @@ class Hub:
         for event in entry.events:
             if event.type in OPTS:
                 self.opt_outs.seen(event)
-        return self.reading.heard(entry, partition)
+        heard = self.reading.heard(entry, partition)
+        if self._before is not None and self._before.has(record):
+            for one in heard:
+                one.again = True
+        return heard
 
     def dispatch(self, batch: Batch) -> None:
         """To the tail and to everybody who has joined, in one step."""
         self.tail.add(batch)
         self.positions = batch.after
-        shown = self.shown(batch.heard)
+        at = self.groups.id = id_of(self.log, batch.after)
+        shown = self.shown([one for one in batch.heard if not one.again] if self._before else batch.heard)
         if shown:
             metrics.PUSH_EVENTS.inc(len(shown))
             metrics.PUSH_SECONDS.observe(max(0.0, time.time() - shown[0].received_ms / 1000))
-            self.groups.events(shown, id_of(batch.after))
-        self.groups.id = id_of(batch.after)
+            self.groups.events(shown, at)
 
     def shown(self, heard: Sequence[Heard]) -> list[Heard]:
         """Without what devices did that are out."""
@@ -205,14 +263,14 @@ class Hub:
 
     def _lost(self, error: Exception) -> None:
         """The log no longer has what comes next (it was made anew): nobody's positions mean anything now."""
-        log.error("the log has no more what follows %s: %r", id_of(self.positions), error)
+        log.error("the log has no more what follows %s: %r", self.groups.id, error)
         for listener in list(self.listeners):
             listener.drop("gap")
-        self.positions = None
+        self.log = self.positions = self._before = None
         self.groups.id = ""
 
     async def _tell(self) -> None:
-        self.groups.id = id_of(self.positions)
+        self.groups.id = id_of(self.log, self.positions)
         async with self._moved:
             self._moved.notify_all()
 
@@ -223,3 +281,7 @@ class Hub:
                 listener.tick(now, self.groups.id)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(TICK_S, self.settings.push_heartbeat_s / 4))
+
+
+def _count(found: Mapping[TopicPartition, Sequence[Any]]) -> int:
+    return sum(map(len, found.values()))

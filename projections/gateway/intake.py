@@ -57,12 +57,13 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SyncAnswer(msgspec.Struct, frozen=True):
-    """Of one request. ``positions``: the last offset by partition, for ``?at_least=``."""
+    """Of one request. ``positions``: the last offset by partition, of ``log``; both are for ``?at_least=``."""
 
     accepted: int
     rejected: int
     events: list[Verdict]
     positions: dict[str, int]
+    log: str = ""
 
 
 class Intake:
@@ -213,7 +214,8 @@ def _answer(judged: Sequence[Event | Verdict], submission: Submission | None) ->
     accepted = sum(one.verdict == "accepted" for one in events)
     offsets = {} if submission is None else submission.offsets
     positions = {str(partition): offsets[partition] for partition in sorted(offsets)}
-    return SyncAnswer(accepted, len(events) - accepted, events, positions)
+    log = "" if submission is None else submission.log
+    return SyncAnswer(accepted, len(events) - accepted, events, positions, log)
 
 
 def _counted(answer: SyncAnswer) -> SyncAnswer:

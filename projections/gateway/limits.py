@@ -1,7 +1,9 @@
 """How many events a device and an address may send: token buckets in Redis, so that all gateways count together.
 
-While Redis is away each gateway counts for itself, in memory. Answers carry the header fields RateLimit and
-RateLimit-Policy as draft-ietf-httpapi-ratelimit-headers-11 writes them; the unit is an event.
+While Redis is away each gateway counts for itself, in memory. Answers carry RateLimit and RateLimit-Policy, lists of
+structured fields (RFC 9651), as the draft "RateLimit header fields for HTTP" of the IETF writes them (the working
+group's text of September 2025). The unit is an event. The draft's ``qu`` may only name a registered unit, and events
+are none: a parameter of our own says so.
 """
 
 from __future__ import annotations
@@ -34,6 +36,11 @@ DEVICES_MAX: Final = 64
 """A request that speaks for more devices is a publisher's: only its address is limited."""
 REFUSED_MAX: Final = 10_000
 PREFIX: Final = "gateway:limit"
+UNIT: Final = 'field-unit="events"'
+INTEGER_MAX: Final = 10**15 - 1
+"""Of a structured field."""
+EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""The draft's type of problem, which has ``violated-policies``."""
 
 
 class Limiter:
@@ -114,18 +121,21 @@ class Limiter:
     def _problem(self, policies: Sequence[str], wait_ms: int, headers: dict[str, str]) -> Problem:
         seconds = max(1, math.ceil(wait_ms / 1_000))
         detail = f"more events than this {' and this '.join(policies)} may send; again in {seconds} s"
-        more = {"violated-policies": list(policies)}
+        more = {"violated-policies": list(policies), "type": EXCEEDED, "title": "More than a quota allows"}
         return Problem(429, "rate_limited", detail, retry_after_s=seconds, headers=headers, **more)
 
     def _headers(self, told: Mapping[str, Told]) -> dict[str, str]:
-        """``t`` is the time until there is enough, or until the bucket is full again."""
+        """``t``: until there is enough, or one event more. A refusal's only where it is due to them: Retry-After is not
+        to be earlier."""
         policies, limits = [], []
+        refused = any(one.wait_ms for one in told.values())
         for policy, one in told.items():
             rate = self._rates[policy]
-            quota = math.floor(rate * self._burst_s)
-            reset_s = math.ceil(one.wait_ms / 1_000 if one.wait_ms else (quota - one.left) / rate)
-            policies.append(f'"{policy}";q={quota};qu="events";w={self._burst_s}')
-            limits.append(f'"{policy}";r={max(0, one.left)};t={max(0, reset_s)}')
+            quota, left = math.floor(rate * self._burst_s), max(0, one.left)
+            until_s = one.wait_ms / 1_000 if refused else max(1, 1 - one.left) / rate
+            until = f";t={_whole(math.ceil(until_s))}" if one.wait_ms or (not refused and left < quota) else ""
+            policies.append(f'"{policy}";q={_whole(quota)};w={self._burst_s};{UNIT}')
+            limits.append(f'"{policy}";r={_whole(left)}{until}')
         return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(limits)}
 
 
@@ -140,6 +150,10 @@ def neighbourhood(address: str) -> str:
             return str(found.ipv4_mapped)
         return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
     return address
+
+
+def _whole(number: int) -> int:
+    return min(number, INTEGER_MAX)
 
 
 def _key(policy: str, name: str) -> str:

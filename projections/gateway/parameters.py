@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Final, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from projections.gateway import positions
-from projections.gateway.positions import Positions
 from projections.gateway.problems import Problem
-from streams.envelope import BOUND, ID_PATTERN, TIME_PATTERN
-from streams.events import TIMESTAMP_MS_MAX
+from projections.gateway.written import Box, box_of, number_of, point_of, time_of, whole_of
+from streams.envelope import ID_PATTERN
 
 FIELDS_MAX: Final = 32
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ID: Final = re.compile(ID_PATTERN)
-_WHOLE: Final = re.compile(r"[0-9]{1,18}")
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,3})?")
-_TIME: Final = re.compile(TIME_PATTERN)
-
-
-class Box(NamedTuple):
-    """A part of the plane, its edges included."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    def has(self, x: float | None, y: float | None) -> bool:
-        return x is not None and y is not None and self.x0 <= x <= self.x1 and self.y0 <= y <= self.y1
+T = TypeVar("T")
 
 
 class Parameters:
@@ -68,12 +52,7 @@ class Parameters:
 
     def number(self, name: str, least: float, most: float) -> float | None:
         """A number within bounds."""
-        value = self._given.get(name)
-        if value is None:
-            return None
-        if not _NUMBER.fullmatch(value) or not least <= float(value) <= most:
-            _refuse(name, f"is no number from {least:g} to {most:g}")
-        return float(value)
+        return self._read(name, lambda value: number_of(value, least, most))
 
     def id(self, name: str) -> str | None:
         """A device's or room's id."""
@@ -85,64 +64,35 @@ class Parameters:
         value = self._given.get("limit")
         if value is None:
             return default
-        if not _WHOLE.fullmatch(value) or int(value) < 1:
-            _refuse("limit", "is not a whole number from 1 on")
-        return min(int(value), most)
+        found = whole_of(value)
+        return min(found, most) if found else _refuse("limit", "is not a whole number from 1 on")
 
     def time(self, name: str) -> int | None:
         """RFC 3339, or milliseconds since 1970."""
-        value = self._given.get(name)
-        if value is None:
-            return None
-        if _WHOLE.fullmatch(value) and int(value) <= TIMESTAMP_MS_MAX:
-            return int(value)
-        if not _TIME.match(value):  # "+" of an offset that was not escaped has become a space
-            _refuse(name, "is neither RFC 3339 (a + in it is written %2B) nor milliseconds, 1970 to 9999")
-        try:
-            at = datetime.fromisoformat(re.sub(r"\.([0-9]+)", _milliseconds, value.upper()))
-            return int(at.timestamp() * 1000 + 0.5)
-        except (ValueError, OverflowError):
-            return _refuse(name, "is no time of the calendar")
+        return self._read(name, time_of)
 
     def box(self, name: str = "box") -> Box | None:
         """``x0,y0,x1,y1``."""
-        value = self._given.get(name)
-        if value is None:
-            return None
-        parts = value.split(",")
-        if len(parts) != 4 or not all(_NUMBER.fullmatch(part) for part in parts):
-            _refuse(name, "is not x0,y0,x1,y1")
-        box = Box(*map(float, parts))
-        if not all(-BOUND <= edge <= BOUND for edge in box):
-            _refuse(name, f"is beyond {BOUND:g}")
-        if box.x0 > box.x1 or box.y0 > box.y1:
-            _refuse(name, "has its first corner above its second")
-        return box
+        return self._read(name, box_of)
 
     def points(self, name: str, most: int) -> tuple[tuple[float, float], ...]:
         """``x,y;x,y``; none where it is not given."""
         value = self._given.get(name)
         if value is None:
             return ()
-        pairs = [part.split(",") for part in value.split(";")]
+        pairs = value.split(";")
         if len(pairs) > most:
             _refuse(name, f"are {len(pairs)}, at most {most}")
-        if not all(len(pair) == 2 and all(_NUMBER.fullmatch(part) for part in pair) for pair in pairs):
-            _refuse(name, "are not x,y;x,y")
-        found = tuple((float(x), float(y)) for x, y in pairs)
-        if not all(-BOUND <= part <= BOUND for pair in found for part in pair):
-            _refuse(name, f"are beyond {BOUND:g}")
-        return found
+        return self._read(name, lambda _: tuple(point_of(pair.split(",")) for pair in pairs)) or ()
 
-    def at_least(self, partitions: int) -> Positions:
-        """Positions that the answer has to reflect; empty: any will do."""
-        value = self._given.get("at_least")
+    def _read(self, name: str, read: Callable[[str], T]) -> T | None:
+        value = self._given.get(name)
         if value is None:
-            return {}
+            return None
         try:
-            return positions.parse(value, partitions)
+            return read(value)
         except ValueError as error:
-            return _refuse("at_least", str(error))
+            return _refuse(name, str(error))
 
 
 def checked_id(name: str, value: str) -> str:
@@ -162,11 +112,6 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
             shown = _CONTROL.sub("?", name)[:64]
             raise Problem(400, "bad_parameter", f"{shown}: has control characters", parameter=shown)
     return found
-
-
-def _milliseconds(fraction: re.Match[str]) -> str:
-    """Cut, not rounded, as times of events are."""
-    return "." + fraction.group(1)[:3].ljust(3, "0")
 
 
 def _refuse(name: str, why: str) -> NoReturn:

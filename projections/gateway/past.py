@@ -1,6 +1,7 @@
 """The log's past for one listener: its records from a position on, all partitions together, in the order of receiving.
 
-Order within a partition is the log's; between partitions it is that of the append times.
+Order within a partition is the log's; between partitions it is that of the times of receiving: the append times, and of
+copies those of what they were copied from.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 
 from projections.gateway.stores import LogReader, OpenLog
 from projections.gateway.unless import whole
-from projections.gateway.vectors import Vector
+from projections.gateway.vectors import Log, Vector
 from streams.settings import Settings
+from streams.validate import received_at
 
 POLL_MS: Final = 200
 RECORDS: Final = 500
@@ -39,20 +41,22 @@ class Busy(Exception):
 
 
 class Place(NamedTuple):
-    """A record and the partition it is of."""
+    """A record, the partition it is of, and when it was received."""
 
     partition: int
     record: Any
+    received_ms: int
 
 
 class Past:
     """One reader of the log; an async context manager. Raises Away and Gone."""
 
-    def __init__(self, settings: Settings, open_log: OpenLog) -> None:
+    def __init__(self, settings: Settings, open_log: OpenLog, log: Log) -> None:
         self._settings = settings
         self._open_log = open_log
-        self._places = [TopicPartition(settings.events_topic, number) for number in range(settings.partitions)]
-        self._heads: dict[int, list[Any]] = {}
+        self.log = log
+        self._places = [TopicPartition(log.topic, number) for number in range(log.partitions)]
+        self._heads: dict[int, list[Place]] = {}
         self._consumer: LogReader
 
     async def __aenter__(self) -> Past:
@@ -75,7 +79,10 @@ class Past:
         await self._consumer.stop()
 
     async def since(self, time_ms: int) -> Vector:
-        """The positions just before the first records that were appended at ``time_ms`` or later."""
+        """The positions just before the first records that were appended at ``time_ms`` or later.
+
+        What they are copies of may have been received before.
+        """
         try:
             async with asyncio.timeout(ANSWER_S):
                 found = await self._consumer.offsets_for_times(dict.fromkeys(self._places, time_ms))
@@ -110,7 +117,7 @@ class Past:
             await self._line_up(queue, place, end)
         while queue:
             _, number = heapq.heappop(queue)
-            yield Place(number, self._heads[number].pop())
+            yield self._heads[number].pop()
             await self._line_up(queue, self._places[number], end)
 
     async def _line_up(self, queue: list[tuple[int, int]], place: TopicPartition, end: Vector) -> None:
@@ -121,14 +128,18 @@ class Past:
                 if await self._consumer.position(place) > end[number]:
                     return
                 found = await self._consumer.getmany(place, timeout_ms=POLL_MS, max_records=RECORDS)
-                self._heads[number] = [record for some in found.values() for record in reversed(some)]
+                self._heads[number] = [_placed(number, record) for some in found.values() for record in reversed(some)]
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             raise Gone("records went away while they were read") from error
         except (KafkaError, OSError) as error:
             raise _away(error) from error
         head = self._heads[number][-1]
-        if head.offset <= end[number]:
-            heapq.heappush(queue, (head.timestamp, number))
+        if head.record.offset <= end[number]:
+            heapq.heappush(queue, (head.received_ms, number))
+
+
+def _placed(partition: int, record: Any) -> Place:
+    return Place(partition, record, received_at(dict(record.headers).get("received"), record.timestamp))
 
 
 def _away(error: BaseException) -> Away:

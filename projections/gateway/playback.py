@@ -5,7 +5,7 @@ back, records come from the log, up to where the hub is at that moment. When tha
 the hub's tail, and the last of it is put into the outbox in the same step in which the listener joins the live stream:
 nothing is awaited between looking at the hub's position and joining, so nothing can come in between.
 
-A record takes its turn by its append time: at X times, one appended s seconds after the start comes s / X seconds
+A record takes its turn by the time it was received: at X times, one of s seconds after the start comes s / X seconds
 after it. When that clock has overtaken the real one, the rest comes as fast as it is taken. At 1 or below it never
 does, and the listener stays in the past for as long as it likes.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,7 +23,7 @@ from projections.gateway.groups import select
 from projections.gateway.listener import Listener
 from projections.gateway.past import Past, Place
 from projections.gateway.pushed import Heard, events_message, id_of, message
-from projections.gateway.vectors import Vector
+from projections.gateway.vectors import Log, Vector
 from streams.events import OPTS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ WINDOW_MS: Final = 20
 
 
 class Pace:
-    """When a record appended at a time is due. ``speed`` None: at once; ``from_ms`` None: the first one is, at once."""
+    """When a record received at a time is due. ``speed`` None: at once; ``from_ms`` None: the first one is, at once."""
 
     def __init__(self, speed: float | None, from_ms: int | None) -> None:
         self._from_ms = from_ms
@@ -67,31 +67,40 @@ class Pace:
                 self._speed = None
         return self._speed is None
 
-    async def due(self, appended_ms: int) -> None:
+    async def due(self, received_ms: int) -> None:
         """Wait for its turn."""
         if self._from_ms is None:
-            self._from_ms = appended_ms
+            self._from_ms = received_ms
         while not self.over:
             assert self._speed is not None
-            wait_s = (appended_ms - self.now_ms) / 1000 / self._speed
+            wait_s = (received_ms - self.now_ms) / 1000 / self._speed
             if wait_s <= 0:
                 return
             await asyncio.sleep(min(wait_s, 1.0))
 
 
 class Piece(NamedTuple):
-    """Some records of the past: what is heard of them, the positions after them, when the first was appended."""
+    """Some records of the past: what is heard of them, the positions after them, when the first was received."""
 
     heard: list[Heard]
     after: Vector
-    appended_ms: int
+    received_ms: int
 
 
 class Start(NamedTuple):
-    """Where a listener's past begins: after ``positions`` (all partitions), at which pace."""
+    """Where a listener's past begins: after ``positions`` (all partitions) of ``log``, at which pace.
 
+    What was received before ``from_ms`` is left out: copies of an archive were appended long after that.
+    """
+
+    log: Log
     positions: Vector
     pace: Pace
+    from_ms: int = 0
+
+
+class Moved(Exception):
+    """The field has gone over to another log; the positions of a listener of the past mean nothing in it."""
 
 
 class Playback:
@@ -101,14 +110,17 @@ class Playback:
         self._hub = hub
         self._listener = listener
         self._filters = filters
+        self._log = start.log
         self._positions = dict(start.positions)
         self._pace = start.pace
+        self._from_ms = start.from_ms
         self._past = past
-        listener.id = id_of(start.positions)
+        listener.id = id_of(start.log, start.positions)
 
     async def run(self, stack: AsyncExitStack) -> None:
-        """Until the listener has joined. ``stack`` ends what is opened here; raises Gone, Away, Busy."""
+        """Until the listener has joined. ``stack`` ends what is opened here; raises Gone, Away, Busy, Moved."""
         while True:
+            self._same(self._hub.log)
             missed = self._hub.tail.missed(self._positions) if self._pace.over else None
             if missed is not None and len(missed) <= JOIN_EVENTS:
                 self._join(missed)
@@ -119,10 +131,14 @@ class Playback:
                 self._pace.skip()
                 await asyncio.sleep(IDLE_S)
 
+    def _same(self, log: Log | None) -> None:
+        if log != self._log:
+            raise Moved
+
     def _join(self, missed: list[Heard]) -> None:
         """No await in here: what comes next goes to the outbox too, after this."""
-        at = id_of(self._hub.positions)
-        if chosen := select(self._hub.shown(missed), self._filters):
+        at = id_of(self._log, self._hub.positions)
+        if chosen := self._chosen(missed):
             self._listener.hear(events_message(chosen, at))
         self._listener.hear(message("live", {}, at))
         self._hub.join(self._listener, self._filters)
@@ -141,11 +157,13 @@ class Playback:
         """Up to where the hub is now; whether there was anything."""
         if self._past is None:  # the tail went on without us
             self._past = await stack.enter_async_context(self._hub.past())
+            self._same(self._past.log)
             await self._past.begin(self._positions, self._hub.positions or self._positions)
+            self._same(self._hub.log)
         end, moved = dict(self._hub.positions or self._positions), False
         async with aclosing(self._pieces(self._past, end)) as pieces:
             async for piece in pieces:
-                await self._pace.due(piece.appended_ms)
+                await self._pace.due(piece.received_ms)
                 self._positions = piece.after
                 await self._give(piece.heard)
                 moved = True
@@ -159,12 +177,15 @@ class Playback:
         positions, size, first_ms = dict(self._positions), 0, -1
         async with aclosing(past.until(end)) as places:
             async for place in places:
-                appended_ms = place.record.timestamp
-                later = not self._pace.over and first_ms >= 0 and abs(appended_ms - first_ms) > WINDOW_MS
+                received_ms = place.received_ms
+                if received_ms < self._from_ms:  # nor decoded: there may be much of it
+                    positions[place.partition] = place.record.offset
+                    continue
+                later = not self._pace.over and first_ms >= 0 and abs(received_ms - first_ms) > WINDOW_MS
                 if first_ms >= 0 and (later or len(heard) >= MESSAGE_EVENTS or size >= MESSAGE_BYTES):
                     yield Piece(heard, dict(positions), first_ms)
                     heard, size, first_ms = [], 0, -1
-                first_ms = appended_ms if first_ms < 0 else first_ms
+                first_ms = received_ms if first_ms < 0 else first_ms
                 heard += self._read(place)
                 size += len(place.record.value or b"")
                 positions[place.partition] = place.record.offset
@@ -178,9 +199,12 @@ class Playback:
                 self._hub.opt_outs.seen(event)
         return self._hub.reading.heard(entry, place.partition)
 
+    def _chosen(self, heard: list[Heard]) -> Sequence[Heard]:
+        return select(self._hub.shown([one for one in heard if one.received_ms >= self._from_ms]), self._filters)
+
     async def _give(self, heard: list[Heard]) -> None:
-        at = id_of(self._positions)
-        if chosen := select(self._hub.shown(heard), self._filters):
+        at = id_of(self._log, self._positions)
+        if chosen := self._chosen(heard):
             await self._listener.give(events_message(chosen, at))
         else:
             self._listener.id = at

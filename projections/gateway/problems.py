@@ -21,7 +21,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Problem(Exception):
-    """A request that is answered with an error; 4xx is the caller's, 503 says when to come again."""
+    """A request that is answered with an error; 4xx is the caller's, 503 says when to come again.
+
+    ``more``: further members; a ``type`` other than about:blank comes with a ``title``.
+    """
 
     def __init__(
         self,

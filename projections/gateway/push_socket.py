@@ -30,7 +30,7 @@ from streams import metrics
 
 log = logging.getLogger(__name__)
 
-CODES: Final = {"stopping": 1001, "slow": 1013, "busy": 1013, "away": 1013}
+CODES: Final = {"stopping": 1001, "moved": 1012, "slow": 1013, "busy": 1013, "away": 1013}
 """Closing codes by reason; any other reason is a fault (1011)."""
 
 
@@ -110,6 +110,11 @@ class Talk:
                 answer = await self._answer(found.get("text"))
                 if answer is not None:
                     await self._listener.give(answer)
+        except (WebSocketDisconnect, OSError):
+            pass
+        except Exception:
+            log.exception("a listener was let go: what it said is answered by nothing")
+            self._listener.drop("fault")
         finally:
             self._listener.gone()
 
@@ -127,7 +132,9 @@ class Talk:
                 return heartbeat(self._listener.id)
             elif said.type != "pong":
                 raise Problem(422, "bad_message", f"type: {said.type[:40]!r} is none of subscribe, publish, pong")
-        except msgspec.MsgspecError as error:
+        except RecursionError:
+            return _problem(Problem(422, "bad_message", "nested too deep"), request)
+        except (msgspec.MsgspecError, UnicodeError) as error:
             return _problem(Problem(422, "bad_message", str(error)), request)
         except FilterError as error:
             return _problem(Problem(422, "bad_filter", str(error), parameter=error.name), request)

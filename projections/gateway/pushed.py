@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from projections.gateway.vectors import Vector, render
+from projections.gateway.vectors import Log, Vector, render
 from streams.entry import Entry, LogRecord, read_entry
 from streams.events import OPTS, Event
 from streams.settings import Settings
@@ -29,10 +29,10 @@ OVERHEAD: Final = 200
 class Heard:
     """An event of the log with its place in it; its JSON is made once.
 
-    The place is called ``log``: ``position`` is where the device is.
+    The place is called ``log``: ``position`` is where the device is. ``again``: a copy of what was pushed already.
     """
 
-    __slots__ = ("_raw", "event", "index", "offset", "partition", "received_ms")
+    __slots__ = ("_raw", "again", "event", "index", "offset", "partition", "received_ms")
 
     def __init__(self, event: Event, partition: int, offset: int, index: int, received_ms: int) -> None:
         self.event = event
@@ -40,6 +40,7 @@ class Heard:
         self.offset = offset
         self.index = index
         self.received_ms = received_ms
+        self.again = False
         self._raw = b""
 
     @property
@@ -133,10 +134,5 @@ class Reading:
         ]
 
 
-def advanced(positions: Vector, partition: int, offset: int) -> Vector:
-    """A copy with that partition further on."""
-    return {**positions, partition: offset}
-
-
-def id_of(positions: Vector | None) -> str:
-    return render(positions) if positions else ""
+def id_of(log: Log | None, positions: Vector | None) -> str:
+    return render(log, positions) if log and positions else ""

@@ -22,7 +22,7 @@ from projections.gateway.flight import Flight
 from projections.gateway.performance import Performance
 from projections.gateway.positions import Positions, reached, told
 from projections.gateway.problems import Problem
-from projections.gateway.stores import Cold, Hot, News
+from projections.gateway.stores import Aim, Cold, Hot, News
 from projections.views import now_ms
 from streams.settings import Settings
 
@@ -63,11 +63,13 @@ class Reader:
         hot: Hot,
         cold: Cold,
         news: News,
+        target: Aim,
         behind: Callable[[Positions, int], bool] = never_behind,
     ) -> None:
         self._settings = settings
         self._behind = behind
         self._announced_by = news
+        self._target = target
         self.hot = hot
         self.cold = cold
         self.performance = Performance(cached=settings.gateway_memory_ms > 0)
@@ -94,7 +96,7 @@ class Reader:
         ``part``: what of it has to reflect ``at_least``, see ``positions_of``.
         """
         held = await self._now()
-        if at_least and not reached(positions_of(held.field, part), at_least):
+        if at_least and not self._has(held.field, part, at_least):
             held = await self._wait(at_least, part)
         return held
 
@@ -215,6 +217,10 @@ class Reader:
             log.info("reading generation %s", generation)
         self._generation = generation
 
+    def _has(self, field: Snapshot, part: str, at_least: Mapping[int, int]) -> bool:
+        """Offsets are of the log of what readers see: those of a field from before a switch may be another log's."""
+        return self._target.generation in (None, field.generation) and reached(positions_of(field, part), at_least)
+
     async def _wait(self, at_least: Mapping[int, int], part: str) -> Held:
         if self._waiting >= WAITERS_MAX:
             raise Problem(503, "busy", f"{WAITERS_MAX} readers wait already", retry_after_s=1)
@@ -222,7 +228,7 @@ class Reader:
         held: Held | None = None
         try:
             async with asyncio.timeout(self._settings.gateway_wait_ms / 1000):
-                while held is None or not reached(positions_of(held.field, part), at_least):
+                while held is None or not self._has(held.field, part, at_least):
                     await self._news(at_least)
                     with contextlib.suppress(Away):
                         held = await asyncio.shield(self._flight.join())
@@ -244,7 +250,7 @@ class Reader:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), SILENCE_S if self._listening else POLL_S)
             if bell.is_set():
-                come = reached(self._told, at_least)
+                come = reached(self._told, at_least) or self._target.generation not in (None, self.generation)
             else:  # a query for positions only, while Redis is away
                 found = await asyncio.shield(self._peek.join()) if self.hot.rest.resting else None
                 come = found is None or reached(found, at_least)

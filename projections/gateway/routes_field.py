@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from projections import field
 from projections.gateway.answers import Reflects
 from projections.gateway.archaeology import FILTERS, ROWS, filters_of
+from projections.gateway.at_least import at_least
 from projections.gateway.cache_headers import respond
 from projections.gateway.calculator import Asked, FieldStrength
 from projections.gateway.context import Gateway, gateway_of
@@ -70,7 +71,7 @@ async def strength(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "grid", "box", "points", "phase", "resonance", "at_least")
     asked = asked_of(given)
-    data, reflects = await read_strength(gateway, asked, given.at_least(gateway.settings.partitions))
+    data, reflects = await read_strength(gateway, asked, await at_least(gateway, given))
     said: Any = {"cached": False}
     content = msgspec.structs.replace(data, **said)
     return respond(request, data, reflects, gateway.calculator.performance, started_s, content)

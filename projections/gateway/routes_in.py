@@ -82,7 +82,8 @@ async def _opt(request: Request, kind: str) -> Response:
     refuse_if_none(found, caller)
     key = gateway.settings.pseudonym_key
     named = pseudonym(key, "device", str(device)) if key else device
-    return answer({"device_id": named, "out": kind == OPT_OUT, "positions": found.positions}, headers=caller.headers)
+    said = {"device_id": named, "out": kind == OPT_OUT, "positions": found.positions, "log": found.log}
+    return answer(said, headers=caller.headers)
 
 
 def _wanted(body: bytes) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from starlette.routing import BaseRoute, Route
 
 from projections.gateway import cursors
 from projections.gateway.answers import Brief, Pairs, Particles, Reflects, Rooms, brief
+from projections.gateway.at_least import at_least
 from projections.gateway.cache_headers import respond
 from projections.gateway.context import Gateway, gateway_of
-from projections.gateway.parameters import Box, Parameters, checked_id
+from projections.gateway.parameters import Parameters, checked_id
 from projections.gateway.positions import Positions, reached
 from projections.gateway.problems import Problem
+from projections.gateway.written import Box
 from streams.fold.reading import RoomReading
 
 ROOMS: Final = (100, 500)
@@ -35,13 +37,24 @@ async def read_state(gateway: Gateway, at_least: Positions) -> tuple[Brief, Refl
 async def read_rooms(
     gateway: Gateway, limit: int = ROOMS[0], cursor: str | None = None, at_least: Positions | None = None
 ) -> tuple[Rooms, Reflects]:
-    """Open rooms by name. Of very many the snapshot has the fullest ones."""
+    """Open rooms by name; where the snapshot does not have all of them, as of their last events from the database."""
     after = cursors.read(cursor, "rooms", str)
     held = await gateway.reader.read(at_least, "rooms")
-    rooms = [room for room in held.field.rooms if after is None or room.room_id > after[0]]
+    field, reflects = held.field, gateway.reader.reflects(held, "rooms")
+    rooms = [room for room in field.rooms if after is None or room.room_id > after[0]]
+    truncated = field.rooms_open > len(field.rooms)
+    if truncated:
+        told = await gateway.reader.cold.rooms(field.generation, field.at, after[0] if after else "", limit + 1)
+        if told is not None and (not at_least or reached(told[0], at_least)):
+            truncated, rooms, reflects = False, told[1], _of_cold(gateway, reflects, told[0])
     page, more = rooms[:limit], len(rooms) > limit
     following = cursors.make("rooms", page[-1].room_id) if more else None
-    return Rooms(page, held.field.rooms_open, following), gateway.reader.reflects(held, "rooms")
+    return Rooms(page, field.rooms_open, following, truncated), reflects
+
+
+def _of_cold(gateway: Gateway, reflects: Reflects, positions: Positions) -> Reflects:
+    changes: Any = {"tier": gateway.reader.cold.tier, "positions": positions}
+    return msgspec.structs.replace(reflects, **changes)
 
 
 async def read_room(gateway: Gateway, room: str, at_least: Positions | None = None) -> tuple[RoomReading, Reflects]:
@@ -57,8 +70,7 @@ async def read_room(gateway: Gateway, room: str, at_least: Positions | None = No
     positions, stored = told
     if stored is None or (at_least and not reached(positions, at_least)):
         raise Problem(404, "no_such_room", f"nobody was ever in {room}, as far as is known")
-    changes: Any = {"tier": gateway.reader.cold.tier, "positions": positions}
-    return stored, msgspec.structs.replace(reflects, **changes)
+    return stored, _of_cold(gateway, reflects, positions)
 
 
 async def read_pairs(
@@ -68,17 +80,24 @@ async def read_pairs(
     cursor: str | None = None,
     at_least: Positions | None = None,
 ) -> tuple[Pairs, Reflects]:
-    """Living entanglements by name, of all or of one device. Of very many the snapshot has the strongest."""
+    """Living entanglements by name, of all or of one device; where the snapshot lacks some, from the database."""
     after = cursors.read(cursor, "pairs", str, str)
     held = await gateway.reader.read(at_least, "pairs")
+    field, reflects = held.field, gateway.reader.reflects(held, "pairs")
     pairs = [
         pair
-        for pair in held.field.pairs
+        for pair in field.pairs
         if (device is None or device in (pair.low, pair.high)) and (after is None or (pair.low, pair.high) > after)
     ]
+    truncated = field.entanglements_living > len(field.pairs)
+    if truncated:
+        low, high = after or ("", "")
+        told = await gateway.reader.cold.pairs(field.generation, field.at, (low, high), limit + 1, device)
+        if told is not None and (not at_least or reached(told[0], at_least)):
+            truncated, pairs, reflects = False, told[1], _of_cold(gateway, reflects, told[0])
     page, more = pairs[:limit], len(pairs) > limit
     following = cursors.make("pairs", page[-1].low, page[-1].high) if more else None
-    return Pairs(page, held.field.entanglements_living, following), gateway.reader.reflects(held, "pairs")
+    return Pairs(page, field.entanglements_living, following, truncated), reflects
 
 
 async def read_particles(
@@ -105,7 +124,7 @@ async def read_particles(
 async def state(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "at_least")
-    data, reflects = await read_state(gateway, given.at_least(gateway.settings.partitions))
+    data, reflects = await read_state(gateway, await at_least(gateway, given))
     content = msgspec.structs.replace(data, at=0)
     return respond(request, data, reflects, gateway.reader.performance, started_s, content)
 
@@ -113,7 +132,7 @@ async def state(request: Request) -> Response:
 async def snapshot(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "at_least")
-    held = await gateway.reader.read(given.at_least(gateway.settings.partitions), "all")
+    held = await gateway.reader.read(await at_least(gateway, given), "all")
     raw, content = gateway.reader.encoded(held)
     reflects = gateway.reader.reflects(held, "all")
     return respond(request, raw, reflects, gateway.reader.performance, started_s, content)
@@ -122,8 +141,8 @@ async def snapshot(request: Request) -> Response:
 async def rooms(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "limit", "cursor", "at_least")
-    at_least = given.at_least(gateway.settings.partitions)
-    data, reflects = await read_rooms(gateway, given.limit(*ROOMS), given.text("cursor"), at_least)
+    wanted = await at_least(gateway, given)
+    data, reflects = await read_rooms(gateway, given.limit(*ROOMS), given.text("cursor"), wanted)
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 
@@ -131,25 +150,25 @@ async def room(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "at_least")
     name = checked_id("room_id", request.path_params["room_id"])
-    data, reflects = await read_room(gateway, name, given.at_least(gateway.settings.partitions))
+    data, reflects = await read_room(gateway, name, await at_least(gateway, given))
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 
 async def entanglements(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "device", "limit", "cursor", "at_least")
-    at_least = given.at_least(gateway.settings.partitions)
+    wanted = await at_least(gateway, given)
     device, limit = given.id("device"), given.limit(*PAIRS)
-    data, reflects = await read_pairs(gateway, device, limit, given.text("cursor"), at_least)
+    data, reflects = await read_pairs(gateway, device, limit, given.text("cursor"), wanted)
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 
 async def particles(request: Request) -> Response:
     started_s, gateway = time.perf_counter(), gateway_of(request)
     given = Parameters(request, "box", "limit", "cursor", "at_least")
-    at_least = given.at_least(gateway.settings.partitions)
+    wanted = await at_least(gateway, given)
     box, limit = given.box(), given.limit(*PARTICLES)
-    data, reflects = await read_particles(gateway, box, limit, given.text("cursor"), at_least)
+    data, reflects = await read_particles(gateway, box, limit, given.text("cursor"), wanted)
     return respond(request, data, reflects, gateway.reader.performance, started_s)
 
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from projections.gateway.at_least import other_log
 from projections.gateway.hub import Hub
 from projections.gateway.past import Away, Busy, Gone, Past
 from projections.gateway.playback import Pace, Start
 from projections.gateway.problems import Problem
-from projections.gateway.vectors import Vector, parse
+from projections.gateway.vectors import Log, Place, parse
+from projections.gateway.written import time_of
 
 AHEAD_S: Final = 5.0
 """A listener who comes from another gateway may be a moment ahead of this one."""
 RETRY_S: Final = 2
 SPEED_MAX: Final = 1_000_000.0
-TIME_MAX_MS: Final = 253_402_300_799_999
 
 
 class Wanted(NamedTuple):
     """``last`` wins over ``from_ms``: it is how far the listener has come since. ``speed`` None: as fast as it goes."""
 
-    last: Vector | None = None
+    last: Place | None = None
     from_ms: int | None = None
     speed: float | None = None
 
@@ -56,11 +56,11 @@ async def open_start(hub: Hub, what: Wanted, stack: AsyncExitStack) -> Opened:
         if what.last is not None:
             return await _after(hub, what.last, what.speed, stack)
         assert what.from_ms is not None
-        await _ready(hub)
+        log = await _ready(hub)
         past = await stack.enter_async_context(hub.past())
         positions = await past.since(what.from_ms)
         await past.begin(positions, hub.positions or positions)
-        return Opened(Start(positions, Pace(what.speed, what.from_ms)), past)
+        return Opened(Start(log, positions, Pace(what.speed, what.from_ms), what.from_ms), past)
     except Gone as error:
         raise Problem(410, "too_far_back", str(error)) from None
     except Away as error:
@@ -69,15 +69,16 @@ async def open_start(hub: Hub, what: Wanted, stack: AsyncExitStack) -> Opened:
         raise Problem(503, "busy", str(error), retry_after_s=RETRY_S) from None
 
 
-async def _after(hub: Hub, last: Vector, speed: float | None, stack: AsyncExitStack) -> Opened:
-    await _ready(hub)
-    if strange := [number for number in last if number >= hub.settings.partitions]:
+async def _after(hub: Hub, place: Place, speed: float | None, stack: AsyncExitStack) -> Opened:
+    log, last = await _ready(hub, place.log), place.positions
+    if strange := [number for number in last if number >= log.partitions]:
         raise Problem(422, "bad_position", f"the log has no partition {strange[0]}")
     if not await hub.reached(last, AHEAD_S):
         raise Problem(422, "bad_position", "the log does not reach that position")
-    assert hub.positions is not None
+    if hub.log != log or hub.positions is None:
+        raise other_log(log.id)
     positions = {**hub.positions, **last}
-    start = Start(positions, Pace(speed, None))
+    start = Start(log, positions, Pace(speed, None))
     if speed is None and hub.tail.missed(positions) is not None:
         return Opened(start, None)
     past = await stack.enter_async_context(hub.past())
@@ -85,10 +86,15 @@ async def _after(hub: Hub, last: Vector, speed: float | None, stack: AsyncExitSt
     return Opened(start, past)
 
 
-async def _ready(hub: Hub) -> None:
-    if not await hub.reached({}, AHEAD_S):
-        raise Problem(503, "kafka_away", "the log does not answer", retry_after_s=RETRY_S)
-    await hub.opt_outs.asked(AHEAD_S)
+async def _ready(hub: Hub, log: str = "") -> Log:
+    """The log that is pushed; ``log``: the id of the one that is wanted. Raises Problem: 503, 410."""
+    if await hub.reached({}, AHEAD_S):
+        await hub.opt_outs.asked(AHEAD_S)
+        if log and not await hub.follows(log, AHEAD_S):
+            raise other_log(log)
+        if hub.log is not None:
+            return hub.log
+    raise Problem(503, "kafka_away", "the log does not answer", retry_after_s=RETRY_S)
 
 
 def _time(value: Any) -> int | None:
@@ -97,18 +103,9 @@ def _time(value: Any) -> int | None:
         return None
     text = str(value).strip()
     try:
-        if text.isascii() and text.isdigit() and len(text) <= len(str(TIME_MAX_MS)):
-            found = int(text)
-        else:
-            at = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)  # a plus is a blank in a URL
-            if at.tzinfo is None:
-                raise ValueError("no zone")
-            found = int(at.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise Problem(422, "bad_time", f"from: {text[:40]!r} is neither RFC 3339 nor epoch milliseconds") from None
-    if not 0 <= found <= TIME_MAX_MS:
-        raise Problem(422, "bad_time", "from: before 1970 or after 9999")
-    return found
+        return time_of(text.replace(" ", "+") if "T" in text else text)  # a plus is a blank in a URL
+    except ValueError as error:
+        raise Problem(422, "bad_time", f"from: {text[:40]!r} {error}") from None
 
 
 def _speed(value: Any) -> float | None:

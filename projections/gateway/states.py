@@ -26,6 +26,7 @@ from projections.gateway.groups import Groups
 from projections.gateway.listener import Listener
 from projections.gateway.pushed import message
 from projections.gateway.reader import never_behind
+from projections.gateway.stores import Aim
 from projections.hot import CURRENT_KEY, Names, brief, news, pairs_of, rooms_of
 from projections.views import Views, now_ms
 from streams import metrics
@@ -54,12 +55,14 @@ class States:
         settings: Settings,
         redis: Redis | None,
         groups: Groups,
+        target: Aim,
         views: Callable[[Settings], Views] = Views,
         behind: Callable[[dict[int, int], int], bool] = never_behind,
     ) -> None:
         self._settings = settings
         self._redis = redis
         self.groups = groups
+        self._target = target
         self._views = views
         self._behind = behind
         self._generation = settings.generation
@@ -162,7 +165,7 @@ class States:
         while not stop.is_set():
             if self.silent and self.groups.wanted(*KINDS):
                 over = asyncio.Event()
-                views = self._views(replace(self._settings, generation=self._generation))
+                views = self._views(self._settings_of(self._generation))
                 reading = asyncio.create_task(views.keep(over))
                 try:
                     await self._publish(views, stop)
@@ -170,6 +173,11 @@ class States:
                     over.set()
                     await asyncio.gather(reading, return_exceptions=True)
             await _rest(stop, WATCH_S)
+
+    def _settings_of(self, generation: str) -> Settings:
+        """A generation may have rules and partitions of its own."""
+        seen = self._target.settings
+        return seen if seen.generation == generation else replace(self._settings, generation=generation)
 
     async def _publish(self, views: Views, stop: asyncio.Event) -> None:
         """As the publisher does, from our own views."""

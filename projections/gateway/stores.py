@@ -15,7 +15,8 @@ from aiokafka import TopicPartition
 from projections.gateway.answers import Health, Snapshot, TierName
 from projections.gateway.flight import Rest
 from projections.gateway.positions import Positions
-from streams.fold.reading import RoomReading
+from projections.gateway.vectors import Log
+from streams.fold.reading import PairReading, RoomReading
 from streams.packing import Record
 from streams.settings import Settings
 
@@ -43,12 +44,22 @@ Connect = Callable[[Settings, str], Coroutine[Any, Any, Line]]
 
 
 class Aim(Protocol):
-    """``target.Target`` and its like: ``topic`` is where to publish now, ``moved`` is set when it was another one."""
+    """``target.Target`` and its like, a part of the gateway: the log of what readers see. See there."""
 
-    topic: str
-    moved: asyncio.Event
-
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def generation(self) -> str | None: ...
+    @property
+    def since_ms(self) -> int: ...
+    @property
+    def moved(self) -> asyncio.Event: ...
     async def first(self) -> None: ...
+    async def has(self, id: str) -> bool: ...
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
@@ -107,6 +118,12 @@ class Cold(Protocol):
     async def generation(self) -> str | None: ...
     async def positions(self, generation: str) -> Positions | None: ...
     async def room(self, generation: str, room: str, at: int) -> tuple[Positions, RoomReading | None] | None: ...
+    async def rooms(
+        self, generation: str, at: int, after: str, rows: int
+    ) -> tuple[Positions, list[RoomReading]] | None: ...
+    async def pairs(
+        self, generation: str, at: int, after: tuple[str, str], rows: int, device: str | None
+    ) -> tuple[Positions, list[PairReading]] | None: ...
 
 
 class Hearer(Protocol):

@@ -26,6 +26,7 @@ from projections.gateway.answers import Health, PartHealth, Parts
 from projections.gateway.cold_tier import CONNECT_S, POSTGRES_AWAY
 from projections.gateway.hot_tier import REDIS_AWAY
 from projections.gateway.positions import Positions, lowest, reached
+from projections.gateway.target import Target
 from projections.gateway.unless import whole
 from projections.hot import Names
 from projections.queries import query
@@ -111,15 +112,18 @@ class StoreHealth:
 class Watch(LogEnds):
     """A part of the gateway. ``generation`` says which one is read."""
 
-    def __init__(self, settings: Settings, pool: Pool, redis: Redis, generation: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, redis: Redis, generation: Callable[[], str], target: Target
+    ) -> None:
         super().__init__()
         self._settings = settings
         self._pool = pool
         self._redis = redis
         self._generation = generation
+        self._target = target
         self._consumer: Any = None
         self._admin: Any = None
-        self._topic = False
+        self._topic = ""
         self._members_of: Members | None = None
         self._publishes: bool | None = None
         self.stores = {"kafka": StoreHealth(), "postgres": StoreHealth(), "redis": StoreHealth()}
@@ -200,17 +204,19 @@ class Watch(LogEnds):
     async def _kafka(self) -> str | None:
         if self._consumer is None:
             await self._connect()
-        if not self._topic:  # to ask for its end would wait until it is there
-            self._topic = self._settings.events_topic in await self._consumer.topics()
-        if not self._topic:
-            return f"there is no topic {self._settings.events_topic} yet"
+        topic, partitions = self._target.log
+        if self._topic != topic:  # to ask for its end would wait until it is there
+            self.lost()
+            if topic not in await self._consumer.topics():
+                return f"there is no topic {topic} yet"
+            self._topic = topic
         asked_s = time.time()
-        places = [TopicPartition(self._settings.events_topic, number) for number in range(self._settings.partitions)]
+        places = [TopicPartition(topic, number) for number in range(partitions)]
         ends = {place.partition: end - 1 for place, end in sorted((await self._consumer.end_offsets(places)).items())}
         group = topics.app_id(self._settings_of_generation())
         committed = await self._admin.list_consumer_group_offsets(group)
         worker = {place.partition: found.offset - 1 for place, found in committed.items()
-                  if place.topic == self._settings.events_topic and found.offset >= 0}  # fmt: skip
+                  if place.topic == topic and found.offset >= 0}  # fmt: skip
         members = [await self._members(name) for name in (group, f"{group}-state")]
         self._members_of = Members(*members)
         self.found(asked_s, ends)
@@ -233,7 +239,7 @@ class Watch(LogEnds):
     async def _leave(self) -> None:
         consumer, admin = self._consumer, self._admin
         self._consumer = self._admin = None
-        self._topic = False
+        self._topic = ""
         for client, end in ((consumer, "stop"), (admin, "close")):
             if client is not None:
                 with contextlib.suppress(KafkaError, OSError, TimeoutError):

@@ -15,7 +15,8 @@ LEFT JOIN consciousness_states_all s ON s.generation = c.name AND s.node_id = 'f
 -- Asked for before the rows, which so reflect that much at least.
 SELECT projection, partition, input_position
 FROM projection_positions
-WHERE (projection = 'state' AND generation = %(generation)s) OR (projection = 'raw' AND generation = %(log)s)
+WHERE (projection = 'state' AND generation = %(generation)s) OR (projection = 'raw' AND generation = coalesce(
+    (SELECT settings ->> 'FIELD_EVENTS_TOPIC' FROM generations WHERE name = %(generation)s), %(log)s))
 
 -- name: gateway_position
 SELECT position FROM consciousness_states_all WHERE generation = %(generation)s AND node_id = 'field'
@@ -27,6 +28,16 @@ SELECT room_id, round(extract(epoch FROM opened) * 1000)::bigint, round(extract(
 FROM room64_sessions_all
 WHERE generation = %(generation)s AND NOT final AND last >= field_time(%(at)s) - make_interval(secs => %(silence_s)s)
 ORDER BY present DESC, room_id
+LIMIT %(rows)s
+
+-- name: gateway_rooms_page
+-- The open rooms by name, for who wants more of them than a snapshot has.
+SELECT room_id, round(extract(epoch FROM opened) * 1000)::bigint, round(extract(epoch FROM last) * 1000)::bigint,
+       true, present, seated, devices, blooms, phrases, coalesce(resonance, 0.5), coalesce(coherence, 0), participants
+FROM room64_sessions_all
+WHERE generation = %(generation)s AND NOT final AND last >= field_time(%(at)s) - make_interval(secs => %(silence_s)s)
+  AND room_id > %(after)s
+ORDER BY room_id
 LIMIT %(rows)s
 
 -- name: gateway_room
@@ -48,6 +59,21 @@ WHERE generation = %(generation)s AND established IS NOT NULL
   AND (explicit OR last >= field_time(%(at)s) - make_interval(secs => %(fading_s)s))
 ORDER BY last DESC NULLS LAST, low, high
 LIMIT %(rows)s
+
+-- name: gateway_pairs_page
+-- So many pairs by name, of all or of one device, each with all its routing keys.
+WITH living AS (
+    SELECT low, high, established, last, explicit, kind, intensity
+    FROM entanglements_all
+    WHERE generation = %(generation)s AND established IS NOT NULL
+      AND (explicit OR last >= field_time(%(at)s) - make_interval(secs => %(fading_s)s))
+      AND (low, high) > (%(low)s, %(high)s)
+      AND (%(device)s::text IS NULL OR low = %(device)s OR high = %(device)s)
+)
+SELECT low, high, extract(epoch FROM established)::bigint, extract(epoch FROM last)::bigint, explicit, kind,
+       round(intensity * 1e6)::bigint
+FROM living
+JOIN (SELECT DISTINCT low, high FROM living ORDER BY low, high LIMIT %(rows)s) page USING (low, high)
 
 -- name: gateway_particles
 -- The newest of the last hour, oldest first. Whoever has opted out since has left none behind.

@@ -204,9 +204,10 @@ WHERE generations.fold_version = ''
 -- The first generation of a database is what readers see.
 INSERT INTO current_generation (name) VALUES (%(generation)s) ON CONFLICT DO NOTHING
 
--- name: generation_topic
--- Where the events of what readers see are; null when its processes find that in their own settings.
-SELECT g.settings ->> 'FIELD_EVENTS_TOPIC' FROM current_generation c JOIN generations g USING (name)
+-- name: generation_seen
+-- What readers see, the settings of its processes, and since when (ms).
+SELECT g.name, g.settings, round(extract(epoch FROM c.since) * 1000)::bigint
+FROM current_generation c JOIN generations g USING (name)
 
 -- name: generation_current
 SELECT name FROM current_generation

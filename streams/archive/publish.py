@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.archive.history import ArchiveHistory
+from streams.archive.marks import MARK, NOTHING, Marks, Place, read_marks, write_marks
 from streams.archive.write import Progress
 from streams.entry import Entry
 from streams.errors import InputError, PartUnavailable
@@ -28,20 +28,12 @@ from streams.table import partition_of
 from streams.validate import Limits, read_record
 from streams.wire import encode_frame
 
-MARK: Final = "archived"
 FRAME_EVENTS: Final = 1_000
 FRAME_SPAN_MS: Final = 1_000
 """Events of one frame share one ``received`` header, the latest: none of them moves by more than this."""
 FRAME_BYTES_MAX: Final = 900_000
 TAIL_RECORDS: Final = 500
 """Looked at first for the last mark; four times as many each time that there is none."""
-
-Place = tuple[int, int]
-"""(offset, index) of an archived event."""
-Marks = dict[int, Place]
-"""By partition of the archive the last event that is in the topic; none: (-1, -1)."""
-NOTHING: Final = (-1, -1)
-_MARK: Final = re.compile(rb"([A-Za-z0-9._-]+) ((?:[0-9]{1,9}:[0-9]{1,19}/[0-9]{1,9} ?)+)")
 
 
 class Item(NamedTuple):
@@ -165,23 +157,6 @@ async def _entries(archive: ArchiveHistory, partition: int, start: int) -> Async
     async for entries in archive.entries(partition, max(start, first), end):
         for entry in entries:
             yield entry
-
-
-def write_marks(topic: str, marks: Marks) -> bytes:
-    """The header: ``topic partition:offset/index ...``."""
-    places = " ".join(f"{number}:{offset}/{index}" for number, (offset, index) in sorted(marks.items()))
-    return f"{topic} {places}".encode()
-
-
-def read_marks(header: bytes | None) -> tuple[str, Marks] | None:
-    """The archived topic and the marks that a header says; None for any other bytes."""
-    if header is None or not (found := _MARK.fullmatch(header)):
-        return None
-    marks = {}
-    for part in found[2].split():
-        number, offset, index = (int(digits) for digits in re.split(rb"[:/]", part))
-        marks[number] = (offset, index)
-    return found[1].decode(), marks
 
 
 async def published(settings: Settings, topic: str) -> dict[int, Marks]:

@@ -27,11 +27,12 @@ from tests.gateway import (
     test_in_sync,
     test_openapi,
     test_out_history,
+    test_out_pages,
     test_push_events,
     test_push_history,
     test_trpc_real,
 )
-from tests.gateway.filling import gathering
+from tests.gateway.filling import gathering, lately
 from tests.gateway.pushing import publish, publisher
 from tests.gateway.reading import answered, eventually, gateway
 
@@ -42,6 +43,7 @@ ELSEWHERE = frozenset(
     (
         "test_a_listener_of_another_gateway_may_be_ahead",  # there is one gateway
         "test_a_plan_uses_the_index_of_what_is_asked_for",  # of PostgreSQL
+        "test_a_room_that_is_seldom_used_is_found_without_looking_at_all_rows",
         "test_answers_say_what_they_reflect_and_are_asked_about_again",  # looks into PostgreSQL
         "test_more_than_can_wait_are_told_so",  # locks its rows
         "test_without_a_database_it_says_when_to_come_again",
@@ -138,6 +140,31 @@ async def test_history_is_what_the_rows_come_to(make_settings: Callable[..., Set
             assert test_out_history.close(
                 found["points"], test_out_history.by_hand(events, width, until - 3 * DAY_MS, until)
             )
+
+
+@pytest.mark.parametrize(("path", "name", "total"), [("/rooms", "rooms", 8), ("/entanglements", "pairs", 10)])
+async def test_a_walk_goes_beyond_what_a_snapshot_has(
+    make_settings: Callable[..., Settings], path: str, name: str, total: int
+) -> None:
+    async with publisher(settings := make_settings(hot_rows=4)) as log, gateway(settings) as (_, client):
+        await publish(log, gathering() + [lately("ana", "ENTANGLE", 9, to=f"far{number}") for number in range(8)])
+
+        async def there() -> bool:
+            return bool((await answered(client, path))["data"]["total"] == total)
+
+        await eventually(there, "all of them")
+
+        async def nothing(_: int) -> None: ...
+
+        found = await test_out_pages.walk(client, path, name, nothing)
+        names = [(row.get("room_id"), row.get("low"), row.get("high")) for row in found]
+        assert len(found) == len(set(names)) == total
+        assert names == sorted(names, key=str)
+        page = await answered(client, path, limit=3)
+        assert (page["data"]["truncated"], page["reflects"]["tier"]) == (False, "memory")
+        if name == "pairs":
+            ana = (await answered(client, path, device="ana"))["data"]["pairs"]
+            assert [(one["low"], one["high"]) for one in ana] == [pair[1:] for pair in names if "ana" in pair]
 
 
 def test_nothing_is_left_out_that_is_not_there() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg import sql
 
 from deploy import ports
 from projections.follow import Pool
@@ -289,3 +290,26 @@ async def test_more_than_can_wait_are_told_so(dig: Dig, monkeypatch: pytest.Monk
     codes = [(await one).status_code for one in asked]
     assert codes.count(200) + codes.count(503) == len(asked)
     assert codes.count(200) > 0
+
+
+async def test_a_room_that_is_seldom_used_is_found_without_looking_at_all_rows(dig: Dig) -> None:
+    async with dig._pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO consciousness_events (id, routing_key, device_id, room_id, type, data, intensity, collective,"
+            " timestamp, received, log_partition, log_offset, log_index)"
+            " SELECT gen_random_uuid(), room, 'd' || n %% 50, room, 'BLOOM', '{}', 0.5, true, at, at, 0, n, 0"
+            " FROM (SELECT n, CASE WHEN n %% 7000 = 0 THEN 'rare' ELSE 'room' || n %% 400 END AS room,"
+            " field_time(%(start)s + n * 4) AS at FROM generate_series(1, 30000) n) rows",
+            {"start": START},
+        )
+        await connection.execute("ANALYZE consciousness_events")
+        parameters = cold_rows._bound(archaeology.Filters(room="rare"), 101) | cold_rows.NOWHERE
+        asked = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + cold_rows._statement("archaeology_events")
+        (plan,) = (await (await connection.execute(asked, parameters, prepare=False)).fetchone()) or ()
+    nodes, looked = [plan[0]["Plan"]], 0
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        looked += node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    assert len(await dig.ask(room="rare")) == 4
+    assert looked < 300, plan

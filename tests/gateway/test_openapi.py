@@ -129,7 +129,7 @@ async def test_what_does_not_fit_is_refused_by_it(served: Serving) -> None:
 async def test_with_every_store_away_nothing_is_a_fault() -> None:
     async with serving(replace(alone(), gateway_ack_ms=100, gateway_wait_ms=50)) as served:
         met = await asyncio.to_thread(play, served.url, GenerationMode.POSITIVE, 5)
-    assert 503 in met[f"GET {openapi.BASE}/state"] <= {400, 503}
+    assert 503 in met[f"GET {openapi.BASE}/state"] <= {400, 410, 503}  # 410: ids of logs that schemathesis made up
     assert 503 in met[f"POST {openapi.BASE}/sync"]
 
 

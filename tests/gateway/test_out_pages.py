@@ -12,7 +12,7 @@ import pytest
 from projections.gateway.parameters import FIELDS_MAX
 from streams.settings import Settings
 from tests.gateway.filling import gathering, lately, world
-from tests.gateway.reading import SCHEMA, alone, answered, gateway, no_database, refused
+from tests.gateway.reading import SCHEMA, alone, answered, gateway, no_database, nowhere, refused
 
 
 @pytest.fixture
@@ -236,3 +236,43 @@ async def test_about() -> None:
         text = (await client.get(f"{served.url}/api/")).text
         assert '"tokens":true,"pseudonyms":true' in text
         assert "kkkk" not in text
+
+
+@pytest.mark.parametrize("tier", ["redis", "database"])
+@pytest.mark.parametrize(
+    ("path", "name", "key"),
+    [("/rooms", "rooms", ("room_id",)), ("/entanglements", "pairs", ("low", "high"))],
+)
+async def test_a_walk_goes_beyond_what_a_snapshot_has(
+    small: Settings, path: str, name: str, key: tuple[str, ...], tier: str
+) -> None:
+    """Eight rooms and ten pairs, of which a snapshot has four."""
+    small = replace(small, hot_rows=4)
+    async with world(small) as told:
+        told.say(*gathering(), *(lately("ana", "ENTANGLE", 9, to=f"far{number}") for number in range(8)))
+        told.say(*(lately("ana", "ENTANGLE", 8, room=f"room{number}", to="far1") for number in range(3)))
+        whole = await told.project()
+        await told.publish()
+        away = {} if tier == "redis" else nowhere()
+        wanted = [tuple(getattr(row, part) for part in key) for row in getattr(whole, name)]
+        assert len(wanted) in (8, 10)
+
+        async def nothing(_: int) -> None: ...
+
+        async with gateway(small, **away) as (_, client):
+            found = await walk(client, path, name, nothing)
+            assert [tuple(row[part] for part in key) for row in found] == wanted
+            page = await answered(client, path, limit=3)
+            assert (page["data"]["truncated"], page["data"]["total"]) == (False, len(wanted))
+            assert page["reflects"]["tier"] == "database"
+            positions = ",".join(f"{number}:{at}" for number, at in told.positions.items())
+            assert (await answered(client, path, at_least=positions))["data"]["total"] == len(wanted)
+            if name == "pairs":
+                ana = (await answered(client, path, device="ana"))["data"]["pairs"]
+                assert [(one["low"], one["high"]) for one in ana] == [pair for pair in wanted if "ana" in pair]
+        if tier == "redis":
+            async with gateway(small, **no_database()) as (_, client):
+                found = await walk(client, path, name, nothing)
+                assert len(found) == 4
+                page = await answered(client, path)
+                assert (page["data"]["truncated"], page["data"]["total"]) == (True, len(wanted))

@@ -52,7 +52,9 @@ async def test_every_event_once_and_in_order(settings: Settings) -> None:
         assert len(messages) < 300, "gathered, not one by one"
         before = {number: -1 for number in range(settings.partitions)}
         for message in messages:  # an id says what was heard up to there
-            positions = dict(map(int, pair.split(":")) for pair in message["id"].split(","))
+            log, _, vector = message["id"].partition("~")
+            assert log == served.gateway.target.log.id
+            positions = dict(map(int, pair.split(":")) for pair in vector.split(","))
             for partition, offset, _, _ in heard_in([message]):
                 assert before[partition] < offset <= positions[partition]
             before = positions
@@ -178,7 +180,7 @@ async def test_too_far_back_is_said(settings: Settings) -> None:
             start = ear.id
             for part in range(10):
                 await publish(log, some(30, part * 30))
-            await ear.hears(300)
+                await ear.hears(30 * (part + 1))  # gathered all at once they would be in the tail as a whole
         answer = await http.get("/api/consciousness/stream", headers={"Last-Event-ID": start})
         assert (answer.status_code, answer.json()["code"]) == (410, "too_far_back")
         assert "at most 50" in answer.json()["detail"]

@@ -216,6 +216,8 @@ async def test_bodies_and_inputs_have_bounds(served: Serving) -> None:
             assert batch.status_code in (200, 400), odd[:20]
         zipped = await client.post(f"/{SYNC}", content=b"\x1f\x8b", headers=JSON | {"content-encoding": "gzip"})
         assert (zipped.status_code, zipped.json()["error"]["data"]["code"]) == (400, "BAD_REQUEST")
+        many = await client.get("/" + ",".join([FIELD] * 33), params={"batch": "1"})
+        assert (many.status_code, many.json()["error"]["code"]) == (400, -32600)
         stream = await client.get(f"/{FIELD}", params={"batch": "1"}, headers={"trpc-accept": "application/jsonl"})
         assert (stream.status_code, stream.json()["error"]["code"]) == (400, -32600)
 

@@ -15,7 +15,8 @@ import pytest
 from deploy import cli
 from streams import topics
 from streams.archive.history import ArchiveHistory
-from streams.archive.publish import MARK, publish, published
+from streams.archive.marks import MARK
+from streams.archive.publish import publish, published
 from streams.archive.store import Store
 from streams.archive.write import archive
 from streams.errors import InputError

@@ -59,6 +59,7 @@ STREAMS_FOR_GATEWAY = frozenset(
         "packing",
         "publish",
         "history",
+        "archive.marks",
         "envelope",
         "topics",
         "fold.rules",

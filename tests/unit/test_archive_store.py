@@ -10,7 +10,8 @@ import pytest
 from deploy.commands.archive import ends
 from streams.archive import write
 from streams.archive.history import ArchiveHistory, JoinedHistory, check
-from streams.archive.publish import FRAME_BYTES_MAX, MARK, Frames, Item, read_marks, write_marks
+from streams.archive.marks import MARK, read_marks, write_marks
+from streams.archive.publish import FRAME_BYTES_MAX, Frames, Item
 from streams.archive.store import INDEX, Store
 from streams.archive.verify import stores, verify
 from streams.archive.write import Gap, archive, gaps

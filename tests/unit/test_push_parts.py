@@ -16,7 +16,7 @@ from projections.gateway.outbox import TAKE_BYTES, Outbox
 from projections.gateway.playback import Pace
 from projections.gateway.pushed import OVERHEAD, Batch, Heard, Message, bye, heartbeat, message
 from projections.gateway.tail import Tail
-from projections.gateway.vectors import parse, render
+from projections.gateway.vectors import Log, Place, parse, render
 from streams.settings import Settings
 from tests.worlds import START_S, say
 
@@ -46,7 +46,9 @@ def test_texts_and_json_say_the_same_filters() -> None:
         ({"box": "1,2,3"}, "box"), ({"box": "3,0,1,1"}, "box"), ({"box": "0,0,inf,1"}, "box"),
         ({"box": [0, 0, True, 1]}, "box"), ({"box": {"x": 1}}, "box"), ({"min_intensity": "much"}, "min_intensity"),
         ({"min_intensity": 1.1}, "min_intensity"), ({"min_intensity": True}, "min_intensity"),
-        ({"box": [0, 0, 10**400, 1]}, "box"), ({"include": "all"}, "include"),
+        ({"box": [0, 0, 10**400, 1]}, "box"), ({"box": "0,0,1_0,1"}, "box"), ({"box": [0, 0, 2e9, 1]}, "box"),
+        ({"box": ["0", 0, "\uff11", 1]}, "box"), ({"min_intensity": "1e-400000"}, "min_intensity"),
+        ({"include": "all"}, "include"),
     ],
 )  # fmt: skip
 def test_filters_that_cannot_be_meant(given: dict[str, Any], name: str) -> None:
@@ -71,9 +73,30 @@ def test_what_passes() -> None:
 
 
 def test_positions_are_text_and_back() -> None:
-    assert render({1: 17, 0: 41, 2: -1}) == "0:41,1:17,2:-1"
-    assert parse("0:41,1:17,2:-1") == {0: 41, 1: 17, 2: -1}
-    for bad in ("", "0", "0:", "a:1", "0:-2", "0:1,", "0:1,0:2", "0:1;1:2", "0:" + "9" * 19, "٠:1"):
+    log, at = Log("field.events", 3), {0: 41, 1: 17, 2: -1}
+    assert render(log, {1: 17, 0: 41, 2: -1}) == f"{log.id}~0:41,1:17,2:-1"
+    assert parse(f"{log.id}~0:41,1:17,2:-1") == Place(log.id, at)
+    assert parse("0:41,1:17,2:-1") == Place("", at)
+    others = {Log("field.events", 4).id, Log("field.events.2", 3).id, log.id}
+    assert len(others) == 3
+    assert {len(id) for id in others} == {8}
+    for bad in (
+        "",
+        "~0:1",
+        "0~0:1",
+        "0123456G~0:1",
+        "01234567~",
+        "01234567~0:1~1:1",
+        "0",
+        "0:",
+        "a:1",
+        "0:-2",
+        "0:1,",
+        "0:1,0:2",
+        "0:1;1:2",
+        "0:" + "9" * 19,
+        "٠:1",
+    ):
         with pytest.raises(ValueError, match=r"positions|twice"):
             parse(bad)
 

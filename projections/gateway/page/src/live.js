@@ -2,7 +2,7 @@
 
 import { wait } from "./backoff.js";
 
-const KINDS = ["events", "field", "rooms", "entanglements", "live"];
+const KINDS = ["events", "field", "rooms", "entanglements", "live", "moved"];
 const RESUME_MS = 60_000; // what was missed for longer is in the next snapshot, and nobody wants to see it played
 const SILENT_MS = 20_000; // a heartbeat cannot be heard here, but the field is told every second
 
@@ -60,6 +60,7 @@ export class Live {
   #open() {
     const source = new EventSource(this.#url());
     this.#source = source;
+    let opened = false;
     let lastHeard = Date.now();
     const alive = () => {
       lastHeard = Date.now();
@@ -67,10 +68,14 @@ export class Live {
       this.#tell(true);
     };
     source.onopen = () => {
+      opened = true;
       lastHeard = Date.now();
       this.#tell(true);
     };
-    source.onerror = () => this.#again(source); // its own way of coming back knows no backoff
+    source.onerror = () => {
+      if (!opened && this.#tries > 0) this.#last = ""; // refused again: the log may have nothing after these positions
+      this.#again(source); // its own way of coming back knows no backoff
+    };
     for (const kind of KINDS) {
       source.addEventListener(kind, (message) => {
         if (source !== this.#source) return;
@@ -80,7 +85,10 @@ export class Live {
         this.heard(kind, parse(message.data), message.lastEventId);
       });
     }
-    source.addEventListener("bye", () => this.#again(source));
+    source.addEventListener("bye", (message) => {
+      if (["gap", "moved"].includes(parse(message.data).reason)) this.#last = ""; // positions of a log that is no more
+      this.#again(source);
+    });
     clearInterval(this.#watch);
     this.#watch = setInterval(() => {
       if (Date.now() - lastHeard > SILENT_MS && this.#asked?.from === null) this.#again(source);
