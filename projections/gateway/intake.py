@@ -78,7 +78,9 @@ class Intake:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
-        await self.gather.run(stop)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.gather.run(stop))
+            tasks.create_task(self.limiter.run(stop))
 
 
 async def accept(gateway: Gateway, body: bytes | Sequence[Any], caller: Caller) -> SyncAnswer:

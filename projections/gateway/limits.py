@@ -9,20 +9,23 @@ are none: a parameter of our own says so.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from projections.gateway.buckets import Ask, Buckets, Told
 from projections.gateway.problems import Problem
+from projections.gateway.tab import Tab
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,8 +33,10 @@ log = logging.getLogger(__name__)
 ANSWER_S: Final = 1.0
 AGAIN_S: Final = 5.0
 """Redis is left alone for so long after it did not answer."""
-AT_ONCE: Final = 16
-"""Connections that ask at a time."""
+SETTLE_S: Final = 0.1
+"""How often Redis is told what was spent here."""
+SAID_AT_ONCE: Final = 500
+"""Buckets that a round asks for, and those that it tells of: Redis serves nobody else meanwhile."""
 DEVICES_MAX: Final = 64
 """A request that speaks for more devices is a publisher's: only its address is limited."""
 REFUSED_MAX: Final = 10_000
@@ -43,18 +48,32 @@ EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceede
 """The draft's type of problem, which has ``violated-policies``."""
 
 
+class _Waiting(NamedTuple):
+    """``answer``: whether it is charged, and what is left; None when Redis does not say."""
+
+    asks: Sequence[Ask]
+    answer: asyncio.Future[tuple[bool, list[Told]] | None]
+
+
 class Limiter:
-    """``check`` before a request is read, ``charge`` when it is known what it holds. Without Redis: alone."""
+    """``check`` before a request is read, ``charge`` when it is known what it holds. Without Redis: alone.
+
+    Of a bucket that is well filled requests are let pass here, and Redis is told after; how much more than it holds
+    several gateways may so let pass, ``tab`` says. That is kept by rounds: one question to Redis at a time, in which
+    this gateway first says what it has spent and then asks for all who wait.
+    """
 
     def __init__(self, settings: Settings, redis: Redis | None) -> None:
         self.memory = Buckets()
+        self.tab = Tab()
         self._burst_s = settings.gateway_burst_s
         self._rates = {"device": settings.gateway_device_rate, "address": settings.gateway_address_rate}
         self._script: Any = redis and redis.register_script(
             resources.files("projections.gateway").joinpath("limits.lua").read_text(encoding="utf-8")
         )
         self._again_s = math.inf if redis is None else 0.0
-        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._waiting: list[_Waiting] = []
+        self._talking: asyncio.Task[None] | None = None
         self._refused: OrderedDict[str, float] = OrderedDict()
 
     def check(self, address: str, device: str | None) -> None:
@@ -98,19 +117,81 @@ class Limiter:
             if (rate := self._rates[policy])
         ]
 
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tell Redis what was spent, until stopped."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SETTLE_S)
+            await self._talk()
+
     async def _ask(self, asks: Sequence[Ask]) -> tuple[bool, list[Told]]:
         if time.monotonic() >= self._again_s:
-            try:
-                async with self._gate, asyncio.timeout(ANSWER_S):
-                    found = await self._script(
-                        keys=[ask.key for ask in asks],
-                        args=[one for ask in asks for one in (ask.rate, ask.capacity, ask.cost)],
-                    )
-                return bool(found[0]), [Told(*found[at : at + 2]) for at in range(1, len(found), 2)]
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("limits are counted by this gateway alone: Redis does not answer (%r)", error)
-                self._again_s = time.monotonic() + AGAIN_S
+            if (told := self.tab.spend(asks, time.monotonic() * 1_000)) is not None:
+                return True, told
+            self.tab.ask(asks)
+            waiting = _Waiting(asks, asyncio.get_running_loop().create_future())
+            self._waiting.append(waiting)
+            self._talk()
+            if (said := await waiting.answer) is not None:
+                return said
         return self.memory.charge(asks, time.monotonic() * 1_000)
+
+    def _talk(self) -> asyncio.Task[None]:
+        """Rounds until there is nothing to say, by the one task that has them."""
+        if self._talking is None or self._talking.done():
+            self._talking = asyncio.create_task(self._rounds())
+        return self._talking
+
+    async def _rounds(self) -> None:
+        try:
+            while time.monotonic() >= self._again_s and await self._round():
+                pass
+        finally:  # whoever still waits would wait for the same silence
+            for one in self._waiting:
+                self._answer(one, None)
+            self._waiting = []
+
+    async def _round(self) -> bool:
+        """What was spent, then those who wait; whether there was anything to say, and it was heard."""
+        asking = self._next()
+        spent = self.tab.take([ask.key for one in asking for ask in one.asks], SAID_AT_ONCE)
+        groups = [spent, *(one.asks for one in asking)]
+        said = [(ask, number) for number, asks in enumerate(groups) for ask in asks]
+        if not said:
+            return False
+        numbers = [one for ask, number in said for one in (ask.rate, ask.capacity, ask.cost, number)]
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                found = await self._script(keys=[ask.key for ask, _ in said], args=numbers)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("limits are counted by this gateway alone: Redis does not answer (%r)", error)
+            self._again_s = time.monotonic() + AGAIN_S
+            self.tab.owe(spent)
+            return False
+        finally:
+            self.tab.told(spent)
+        told = [Told(*found[at : at + 2]) for at in range(1, len(found), 3)]
+        self.tab.learn([ask for ask, _ in said], told, time.monotonic() * 1_000)
+        at = len(spent)
+        for one in asking:
+            self._answer(one, (bool(found[3 * at]), told[at : at + len(one.asks)]))
+            at += len(one.asks)
+        del self._waiting[: len(asking)]
+        return True
+
+    def _next(self) -> list[_Waiting]:
+        """Those who are asked for in one round: the first ones, and one at least."""
+        buckets = 0
+        for count, one in enumerate(self._waiting):
+            buckets += len(one.asks)
+            if count and buckets > SAID_AT_ONCE:
+                return self._waiting[:count]
+        return self._waiting[:]
+
+    def _answer(self, one: _Waiting, said: tuple[bool, list[Told]] | None) -> None:
+        self.tab.told(one.asks)
+        if not one.answer.done():  # whoever asked may have gone
+            one.answer.set_result(said)
 
     def _remember(self, key: str, wait_ms: int) -> None:
         self._refused[key] = time.monotonic() + wait_ms / 1_000
@@ -139,6 +220,7 @@ class Limiter:
         return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(limits)}
 
 
+@lru_cache(maxsize=4_096)
 def neighbourhood(address: str) -> str:
     """What counts as one address: of IPv6 the network of 64 bits that one household has."""
     try:

@@ -34,15 +34,22 @@ class Listener:
         self._line = line
         self._put_s = time.monotonic()
         self._sending_s: float | None = None
+        self._ready: Callable[[Message], bytes] | None = None
         self._cutting: asyncio.TimerHandle | None = None
         line.on_stop = self._stop
 
     def hear(self, message: Message) -> None:
-        """Put it into the outbox; when that is full, the listener is let go."""
-        if self.outbox.put(message):
+        """Onto the line, or into the outbox; when that is full, the listener is let go."""
+        if self._at_once(message) or self.outbox.put(message):
             self._put_s = time.monotonic()
         else:
             self.drop("slow")
+
+    def _at_once(self, message: Message) -> bool:
+        """Whether it went the short way: nothing is before it, and the line takes it."""
+        if self._ready is None or self._sending_s is not None or len(self.outbox) or self.outbox.ended:
+            return False
+        return self._line.write(self._ready(message))
 
     async def give(self, message: Message) -> None:
         """The same for the past, which waits for its listener."""
@@ -50,8 +57,11 @@ class Listener:
         self._put_s = time.monotonic()
         self.id = message.id or self.id
 
-    async def send_all(self, send: Callable[[list[Message]], Awaitable[None]]) -> None:
-        """Hand on what comes until the end."""
+    async def send_all(
+        self, send: Callable[[list[Message]], Awaitable[None]], ready: Callable[[Message], bytes]
+    ) -> None:
+        """Hand on what comes until the end: by ``send``, or as ``ready`` for the line where that takes it at once."""
+        self._ready = ready
         try:
             while messages := await self.outbox.take():
                 self._sending_s = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -90,7 +91,7 @@ class Talk:
         """Until the end of the listener, or the client's."""
         hearing = asyncio.create_task(self._hear())
         try:
-            await self._listener.send_all(self._hand_on)
+            await self._listener.send_all(self._hand_on, attrgetter("frame"))
             reason = self._listener.reason
             if reason:
                 await self._websocket.close(CODES.get(reason, 1011), reason)

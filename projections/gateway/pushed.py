@@ -1,7 +1,7 @@
 """Messages as they are pushed: encoded once, whoever hears them; and the events that they carry.
 
-A message has two forms, one for Server-Sent Events and one for WebSocket; each is made when the first listener of that
-kind takes it.
+A message has two forms, one for Server-Sent Events and one for WebSocket, and each of them once more as it stands on
+the wire; they are made when the first listener of that kind takes it.
 """
 
 from __future__ import annotations
@@ -22,33 +22,32 @@ from streams.wire import to_plain
 _encode: Final = msgspec.json.Encoder().encode
 
 HEARTBEAT: Final = "heartbeat"
+TEXT_FRAME: Final = 0x81
+"""FIN and the opcode of text."""
 OVERHEAD: Final = 200
 """Bytes that a message costs beside its body."""
 
 
-class Heard:
-    """An event of the log with its place in it; its JSON is made once.
+class Heard(msgspec.Struct, gc=False):
+    """An event of the log with its place in it; its JSON is made once. Thousands are kept: the collector need not look.
 
     The place is called ``log``: ``position`` is where the device is. ``again``: a copy of what was pushed already.
     """
 
-    __slots__ = ("_raw", "again", "event", "index", "offset", "partition", "received_ms")
-
-    def __init__(self, event: Event, partition: int, offset: int, index: int, received_ms: int) -> None:
-        self.event = event
-        self.partition = partition
-        self.offset = offset
-        self.index = index
-        self.received_ms = received_ms
-        self.again = False
-        self._raw = b""
+    event: Event
+    partition: int
+    offset: int
+    index: int
+    received_ms: int
+    again: bool = False
+    made: bytes = b""
 
     @property
     def raw(self) -> bytes:
-        if not self._raw:
+        if not self.made:
             place = {"partition": self.partition, "offset": self.offset, "index": self.index}
-            self._raw = _encode({**to_plain(self.event), "log": place, "received": self.received_ms})
-        return self._raw
+            self.made = _encode({**to_plain(self.event), "log": place, "received": self.received_ms})
+        return self.made
 
 
 class Batch(NamedTuple):
@@ -61,7 +60,7 @@ class Batch(NamedTuple):
 class Message:
     """``kind`` names it, ``body`` is a JSON object, ``id`` are the positions after it (empty: it moves none)."""
 
-    __slots__ = ("_sse", "_text", "body", "id", "kind")
+    __slots__ = ("_chunk", "_frame", "_sse", "_text", "body", "id", "kind")
 
     def __init__(self, kind: str, body: bytes, id: str = "") -> None:
         self.kind = kind
@@ -69,6 +68,8 @@ class Message:
         self.id = id
         self._sse = b""
         self._text = ""
+        self._chunk = b""
+        self._frame = b""
 
     @property
     def size(self) -> int:
@@ -92,6 +93,28 @@ class Message:
             rest = self.body[1:].decode()
             self._text = head + (rest if rest == "}" else f",{rest}")
         return self._text
+
+    @property
+    def chunk(self) -> bytes:
+        """``sse`` in the chunked coding of HTTP/1.1 (RFC 9112, 7.1)."""
+        if not self._chunk:
+            self._chunk = b"%x\r\n%b\r\n" % (len(self.sse), self.sse)
+        return self._chunk
+
+    @property
+    def frame(self) -> bytes:
+        """``text`` as one frame of a server's WebSocket (RFC 6455, 5.2): whole, not masked."""
+        if not self._frame:
+            data = self.text.encode()
+            size = len(data)
+            if size < 126:
+                head = bytes((TEXT_FRAME, size))
+            elif size < 1 << 16:
+                head = bytes((TEXT_FRAME, 126)) + size.to_bytes(2, "big")
+            else:
+                head = bytes((TEXT_FRAME, 127)) + size.to_bytes(8, "big")
+            self._frame = head + data
+        return self._frame
 
 
 def message(kind: str, content: Mapping[str, Any], id: str = "") -> Message:

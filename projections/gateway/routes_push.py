@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from operator import attrgetter
 from typing import Final
 
 from starlette.requests import Request
@@ -88,7 +89,7 @@ class Stream(Response):
                 leaving = asyncio.create_task(_leaving(self._listener, receive))
                 feeding = asyncio.create_task(feed(self._hub, self._listener, self._filters, self._opened, self._stack))
                 try:
-                    await self._listener.send_all(hand_on)
+                    await self._listener.send_all(hand_on, attrgetter("chunk"))
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                 finally:
                     await cancelled(leaving, feeding)

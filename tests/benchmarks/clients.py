@@ -23,6 +23,11 @@ READY_S = 60.0
 DEVICES = 2_000
 ID = re.compile(rb'"id":"([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-beef-')
 ID_BYTES = 30
+SUBSCRIBE = b'{"type":"subscribe","filters":{"include":["events"]}}'
+SOCKET = (
+    "GET /api/consciousness/ws HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 MARKS = {"warm": "0000", "counted": "beef"}
 FLOOR_TOPIC = "bench.floor"
 FLOOR_PARTITIONS = 4
@@ -38,7 +43,10 @@ def delays(found: list[float]) -> dict[str, float]:
 
 
 class Ear(asyncio.Protocol):
-    """One listener. ``heard`` None: it takes all and looks at nothing; ``slow``: it takes nothing more."""
+    """One listener. ``heard`` None: it takes all and looks at nothing; ``slow``: it takes nothing more.
+
+    ``path`` "": over WebSocket. It answers no ping: after FIELD_PUSH_STALE_S the gateway lets it go.
+    """
 
     def __init__(self, path: str, heard: list[float] | None, slow: bool, ready: Callable[[str], None]) -> None:
         self._path = path
@@ -53,7 +61,8 @@ class Ear(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
-        self._transport.write(f"GET {self._path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        plain = f"GET {self._path} HTTP/1.1\r\nHost: bench\r\n\r\n"
+        self._transport.write((plain if self._path else SOCKET).encode())
 
     def data_received(self, data: bytes) -> None:
         now = time.time_ns()
@@ -61,7 +70,10 @@ class Ear(asyncio.Protocol):
         if not self._known:
             self._known = True
             status = data.split(b"\r\n", 1)[0]
-            self._ready("" if b" 200 " in status + b" " else f"a listener was answered {status!r}")
+            good = (b" 200 " if self._path else b" 101 ") in status + b" "
+            self._ready("" if good else f"a listener was answered {status!r}")
+            if not self._path:
+                self._transport.write(bytes((0x81, 0x80 | len(SUBSCRIBE), 0, 0, 0, 0)) + SUBSCRIBE)  # a mask of zeros
             if self._slow:
                 self._transport.pause_reading()
         if b"event: bye" in data:
@@ -82,7 +94,10 @@ class Ear(asyncio.Protocol):
 
 
 async def listen(given: dict[str, Any]) -> dict[str, Any]:
-    """``count`` listeners of ``path``, of which ``slow`` take nothing and ``look`` others measure all they hear."""
+    """``count`` listeners of ``path``, of which ``slow`` take nothing and ``look`` others measure all they hear.
+
+    ``sockets`` of ten listen over WebSocket instead.
+    """
     loop = asyncio.get_running_loop()
     heard: list[float] = []
     answered: asyncio.Queue[str] = asyncio.Queue()
@@ -90,7 +105,8 @@ async def listen(given: dict[str, Any]) -> dict[str, Any]:
     for number in range(given["count"]):
         slow = number < given["slow"]
         looks = given["slow"] <= number < given["slow"] + given["look"]
-        ear = Ear(given["path"], heard if looks else None, slow, answered.put_nowait)
+        path = "" if number % 10 < given.get("sockets", 0) else given["path"]
+        ear = Ear(path, heard if looks else None, slow, answered.put_nowait)
         ears.append(ear)
         await loop.create_connection(lambda ear=ear: ear, given["host"], given["port"])  # type: ignore[misc]
     for _ in ears:

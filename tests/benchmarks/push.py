@@ -2,11 +2,11 @@
 
     .venv/bin/python -m tests.benchmarks.push --rate 5000 --connections 100 --seconds 20 --runs 3
 
-Brings a whole stack in a folder of its own and deletes it. Listeners (Server-Sent Events, all events), senders
-(connections that are kept, a request at a time on each) and a bare producer (acks=all, no lingering) are processes of
-their own. Senders keep an even pace whatever the answers take; "sent late" is how far behind it they were. Delays count
-from the request's sending. All listeners take everything, ``--look`` of them look at each event; the others would only
-measure themselves. The floor runs right before each run; the probe, 20 records a second, during it.
+Brings a whole stack in a folder of its own and deletes it. Listeners (of all events, half of them over WebSocket),
+senders (connections that are kept, a request at a time on each) and a bare producer (acks=all, no lingering) are
+processes of their own. Senders keep an even pace whatever the answers take; "sent late" is how far behind it they were.
+Delays count from the request's sending. All listeners take everything, ``--look`` of them look at each event; the
+others would only measure themselves. The floor runs right before each run; the probe, 20 records a second, during it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ async def run(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
     to = {"host": settings.gateway_host, "port": settings.gateway_port}
     load = {"kafka": settings.kafka_brokers, "rate": given.rate, "batch": given.batch}
     floor = await (await Child.start("floor", **load, seconds=given.seconds / 2)).end()
-    listeners = await Child.start("listen", **to, path=PATH, count=given.connections, slow=0, look=given.look)
+    ears = {"path": PATH, "count": given.connections, "slow": 0, "look": given.look, "sockets": given.sockets}
+    listeners = await Child.start("listen", **to, **ears)
     try:
         pids = {**stack.roles(settings), "listeners": listeners.pid}
         senders = await Child.start(
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=10, help="events in a request")
     parser.add_argument("--connections", type=int, default=100, help="that listen")
     parser.add_argument("--look", type=int, default=10, help="so many of them look at what they take")
+    parser.add_argument("--sockets", type=int, default=5, help="of ten who listen, for half a minute")
     parser.add_argument("--seconds", type=float, default=20, help="of a run, after five to warm up")
     parser.add_argument("--runs", type=int, default=1)
     given = parser.parse_args()

@@ -111,11 +111,28 @@ async def test_redis_and_memory_count_alike(redis_port: int) -> None:
                 await redis.delete(asks[0].key)
                 buckets._levels.pop(asks[0].key, None)
             found = await script(
-                keys=[ask.key for ask in asks], args=[one for ask in asks for one in (ask.rate, ask.capacity, ask.cost)]
+                keys=[ask.key for ask in asks],
+                args=[one for ask in asks for one in (ask.rate, ask.capacity, ask.cost, 1)],
             )
             charged, told = buckets.charge(asks, 0)
-            assert bool(found[0]) == charged
-            assert found[1::2] == [one.left for one in told]
+            assert found[::3] == [int(charged)] * len(asks)
+            assert found[1::3] == [one.left for one in told]
+
+
+async def test_a_round_is_one_question_after_the_other(redis_port: int) -> None:
+    """What is spent is taken out whatever is left; each group of the others is charged all or not."""
+    text = resources.files("projections.gateway").joinpath("limits.lua").read_text(encoding="utf-8")
+    async with Redis(port=redis_port) as redis:
+        script = redis.register_script(text)
+
+        async def said(*asks: tuple[str, int, int]) -> list[int]:
+            numbers = [one for _, cost, group in asks for one in (1e-6, 40.0, cost, group)]
+            found = await script(keys=[f"test:{name}" for name, _, _ in asks], args=numbers)
+            return [one for at in range(0, len(found), 3) for one in found[at : at + 2]]
+
+        assert await said(("a", 30, 0), ("b", 1, 0)) == [1, 10, 1, 39]
+        assert await said(("a", 30, 1), ("b", 1, 1), ("b", 1, 2), ("a", 10, 3)) == [0, 10, 0, 39, 1, 38, 1, 0]
+        assert await said(("a", 30, 0), ("b", 1, 1), ("a", 1, 2)) == [1, -30, 1, 37, 0, -30]
 
 
 async def test_events_go_where_the_current_generation_reads(settings: Settings) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from operator import attrgetter
 from typing import Any
 
 import pytest
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from projections.gateway.filters import DEFAULT_KINDS, VALUES_MAX, FilterError, Filters, read
 from projections.gateway.lines import Line
@@ -163,6 +168,66 @@ async def test_the_end_forgets_what_waits_and_says_why() -> None:
     assert await box.take() == []
 
 
+@pytest.mark.parametrize("size", [0, 60, 90, 91, 92, 93, 94, 200, 65_502, 65_503, 65_504, 65_505, 65_506, 70_000])
+def test_a_message_as_it_stands_on_the_wire(size: int) -> None:
+    """A client's own reader of frames takes it, at every length of a header."""
+    one = message("field", {"a": "ä" * (size // 2) + "b" * (size % 2)}, "0:41")
+    reader = ClientProtocol(parse_uri("ws://here/"), state=State.OPEN, max_size=None)
+    reader.receive_data(one.frame)
+    (frame,) = reader.events_received()
+    assert isinstance(frame, Frame)
+    assert (frame.opcode, frame.fin, bytes(frame.data).decode()) == (Opcode.TEXT, True, one.text)
+    head, _, rest = one.chunk.partition(b"\r\n")
+    assert (int(head, 16), rest) == (len(one.sse), one.sse + b"\r\n")
+
+
+class Taking(Line):
+    """A line that takes what it is given, while it is not paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[bytes] = []
+
+    def write(self, data: bytes) -> bool:
+        if not self.paused:
+            self.taken.append(data)
+        return not self.paused
+
+
+async def turns() -> None:
+    """For all that waits for nothing but its turn."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_nothing_overtakes_what_waits() -> None:
+    line, gate = Taking(), asyncio.Event()
+    listener = Listener(Settings(), line)
+    said = [message("field", {"n": n}) for n in range(6)]
+    listener.hear(said[0])  # nobody hands on yet
+    assert not line.taken
+
+    async def send(messages: list[Message]) -> None:
+        await gate.wait()
+        line.taken += [one.chunk for one in messages]
+
+    sending = asyncio.create_task(listener.send_all(send, attrgetter("chunk")))
+    await asyncio.sleep(0)
+    listener.hear(said[1])  # the first one is under way
+    gate.set()
+    await turns()
+    listener.hear(said[2])
+    line.paused = True
+    listener.hear(said[3])
+    line.paused = False
+    listener.hear(said[4])  # the one before still waits
+    await turns()
+    listener.drop("slow")
+    listener.hear(said[5])
+    await sending
+    assert line.taken == [one.chunk for one in (*said[:5], bye("slow"))]
+
+
 async def test_a_slow_listener_is_let_go_once() -> None:
     listener = Listener(Settings(push_queue_messages=2), Line())
     for _ in range(5):
@@ -176,7 +241,7 @@ async def test_a_slow_listener_is_let_go_once() -> None:
     async def send(messages: list[Message]) -> None:
         heard.extend(messages)
 
-    await listener.send_all(send)
+    await listener.send_all(send, attrgetter("chunk"))
     assert [one.text for one in heard] == ['{"type":"bye","reason":"slow"}']
 
 
