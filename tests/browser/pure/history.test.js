@@ -33,6 +33,12 @@ test("a moment is in the bucket that holds it, or in none", () => {
   assert.equal(at(points, 0, MINUTE), null);
 });
 
+test("the newest bucket stands until the next one can have been asked for", () => {
+  const points = join([], [point(MINUTE), point(4 * MINUTE)]);
+  assert.equal(at(points, 5 * MINUTE, MINUTE).bucket, 4 * MINUTE);
+  assert.equal(at(points, 6 * MINUTE, MINUTE), null);
+});
+
 test("what is missing is a gap and no line", () => {
   const [xs, levels, heard, people] = columns(join([], [point(0), point(MINUTE), point(5 * MINUTE)]), [{ at: 90_500, resonance: 0.6 }], MINUTE);
   assert.deepEqual(xs, [...xs].sort((a, b) => a - b));

@@ -26,10 +26,12 @@ export function join(older, newer) {
   return [...byBucket.values()].sort((a, b) => a.bucket - b.bucket);
 }
 
-/** The point whose bucket holds `moment`, else null. */
+/** The point whose bucket holds `moment`, else null. The newest holds until the next can be there. */
 export function at(points, moment, width) {
   for (let i = points.length - 1; i >= 0; i -= 1) {
-    if (points[i].bucket <= moment) return moment < points[i].bucket + width ? points[i] : null;
+    if (points[i].bucket > moment) continue;
+    const widths = i === points.length - 1 ? 2 : 1;
+    return moment < points[i].bucket + widths * width ? points[i] : null;
   }
   return null;
 }
