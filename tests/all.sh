@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs all tests in three lanes side by side, of about the same length: the pure ones, the faults and two long acceptance
-# tests; the gateway, its page and the integration tests; and whatever else there is. Every run of pytest starts parts of
+# tests; the gateway and the integration tests; and whatever else there is. Every run of pytest starts parts of
 # its own. Fails when any fails.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5)
 pure=(tests/fuzz tests/golden tests/property tests/tidy tests/unit)
-smaller=(tests/conformance tests/embedded tests/migration)
-face=(tests/gateway tests/browser)
+smaller=(tests/browser tests/conformance tests/embedded tests/migration)
+face=(tests/gateway)
 beside=(tests/integration)
 long=(tests/acceptance/test_contacts.py tests/acceptance/test_verifier.py)
 rest=()
