@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs all tests in three lanes side by side, of about the same length: the pure ones, the faults and two long acceptance
-# tests; the gateway and the integration tests; and whatever else there is. Every run of pytest starts parts of
-# its own. Fails when any fails.
+# Runs all tests in three lanes side by side, of about the same length: the pure ones, the faults, the page, smaller ones
+# and two long acceptance tests; the gateway and the integration tests; and whatever else there is. Every run of pytest
+# starts parts of its own. Fails when any fails.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5)

@@ -11,13 +11,13 @@ import hashlib
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
 from deploy.local import cache, system
 from deploy.local.cache import Echo
-from streams.errors import FieldError, SetupError
+from deploy.local.told import told
+from streams.errors import SetupError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SOURCES: Final = ROOT / "streams/native/src"
@@ -84,14 +84,7 @@ def _compile(compiler: str, sources: Path, folder: Path) -> None:
 
 def main() -> int:
     """Prints one line."""
-    begun = time.monotonic()
-    try:
-        if build(lambda line: print(f"  {line}", flush=True)):
-            print(f"  the compiled fold is built ({time.monotonic() - begun:.1f} s)", flush=True)
-    except (FieldError, OSError) as error:
-        print(f"  the compiled fold is not built, the simple one works instead: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+    return told("the compiled fold", build, ", the simple one works instead")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ import hashlib
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Final
 
 from deploy.local import cache, system
 from deploy.local.cache import Echo
-from streams.errors import FieldError, SetupError
+from deploy.local.told import told
+from streams.errors import SetupError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SOURCES: Final = ROOT / "projections/gateway/page"
@@ -104,14 +104,7 @@ def _replace(made: Path, static: Path) -> None:
 
 def main() -> int:
     """Prints one line."""
-    begun = time.monotonic()
-    try:
-        if build(lambda line: print(f"  {line}", flush=True)):
-            print(f"  the page is built ({time.monotonic() - begun:.1f} s)", flush=True)
-    except (FieldError, OSError) as error:
-        print(f"  the page is not built: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+    return told("the page", build)
 
 
 if __name__ == "__main__":

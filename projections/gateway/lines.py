@@ -9,7 +9,7 @@ A reader that takes nothing keeps what is already in the transport's buffer for 
 
 from __future__ import annotations
 
-from asyncio import BaseTransport, Transport
+from asyncio import BaseProtocol, BaseTransport, Transport
 from collections.abc import Callable
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, cast
@@ -56,17 +56,10 @@ def line_of(connection: HTTPConnection) -> Line:
     return found if isinstance(found, Line) else Line()
 
 
-class HttpLine(HttpToolsProtocol):
-    """HTTP/1.1."""
+class _Pausing(BaseProtocol):
+    """Tells the line when its buffer is full; stands before a protocol of uvicorn's."""
 
     line: Line
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(cast(Transport, transport))
-        self.line = Line(self.transport)
-        found = transport.get_extra_info("socket")
-        if found is not None:
-            found.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BYTES)
 
     def pause_writing(self) -> None:
         self.line.paused = True
@@ -75,6 +68,17 @@ class HttpLine(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.line.paused = False
         super().resume_writing()
+
+
+class HttpLine(_Pausing, HttpToolsProtocol):
+    """HTTP/1.1."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(cast(Transport, transport))
+        self.line = Line(self.transport)
+        found = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BYTES)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -85,22 +89,12 @@ class HttpLine(HttpToolsProtocol):
         self.line.stop()
 
 
-class WebSocketLine(WebSocketsSansIOProtocol):
+class WebSocketLine(_Pausing, WebSocketsSansIOProtocol):
     """WebSocket. The application closes it when the server stops, so that its last message can say why."""
-
-    line: Line
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self.line = Line(self.transport)
-
-    def pause_writing(self) -> None:
-        self.line.paused = True
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self.line.paused = False
-        super().resume_writing()
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)

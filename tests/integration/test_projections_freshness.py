@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
 import time
 from collections.abc import Iterator
@@ -46,19 +45,26 @@ def own_kafka(small: Settings, tmp_path: Path) -> Iterator[Settings]:
 
 
 def gauge(name: str, **labels: str) -> float:
-    """Infinite before it has been shown."""
     found = metrics.REGISTRY.get_sample_value(name, labels)
-    return math.inf if found is None else found
+    assert found is not None, f"{name} {labels} is not shown"
+    return found
 
 
 def fresh_s(projection: str) -> float:
     return gauge("field_projection_freshness_seconds", projection=projection)
 
 
+def shown(projection: str) -> bool:
+    """Whether it has said how old it is: not before its group knows its partitions."""
+    return (
+        metrics.REGISTRY.get_sample_value("field_projection_freshness_seconds", {"projection": projection}) is not None
+    )
+
+
 async def until_fresh(since_s: float, *names: str) -> None:
     """Until each is known to reflect an end of the log that was asked for after that moment (epoch seconds)."""
     for name in names:
-        await until(lambda name=name: time.time() - fresh_s(name) > since_s, f"{name} is fresh")
+        await until(lambda name=name: shown(name) and time.time() - fresh_s(name) > since_s, f"{name} is fresh")
 
 
 async def test_without_a_worker_nothing_behind_it_claims_to_be_fresh(small: Settings) -> None:
