@@ -17,7 +17,6 @@ from yarl import URL
 from streams import engine, metrics, topics, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
-from streams.native import library
 from streams.settings import Settings
 
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -109,8 +108,7 @@ def run_worker(settings: Settings) -> int:
         created = asyncio.run(topics.create(settings))
         if created:
             logging.getLogger("field.worker").info("created topics %s", ", ".join(created))
-        how = "compiled" if engine.is_compiled(settings) else f"simple ({library.problem() or 'FIELD_FOLD=simple'})"
-        logging.getLogger("field.worker").info("the fold: %s", how)
+        logging.getLogger("field.worker").info("the fold: %s", engine.name(settings))
         metrics.serve("worker", settings)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
     except FieldError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from streams.errors import SetupError
+from streams.errors import SettingError
 from streams.events import Event
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.native import library
@@ -34,17 +34,24 @@ class Fold(Protocol):
 
 
 def is_compiled(settings: Settings) -> bool:
-    """Whether it is the compiled one; raises SetupError where FIELD_FOLD asks for it and it is not there."""
+    """Whether it is the compiled one; raises SettingError where FIELD_FOLD asks for it and it is not there."""
     if settings.fold == "simple":
         return False
     problem = library.problem()
     if problem and settings.fold == "compiled":
-        raise SetupError(f"FIELD_FOLD=compiled, but {problem}")
+        raise SettingError("FIELD_FOLD", f"compiled, but {problem}")
     return not problem
 
 
+def name(settings: Settings) -> str:
+    """Which one it is, for a person, and why where it is not the compiled one; raises SettingError."""
+    if is_compiled(settings):
+        return "compiled"
+    return f"simple ({'FIELD_FOLD=simple' if settings.fold == 'simple' else library.problem()})"
+
+
 def make(partition: int, settings: Settings) -> Fold:
-    """An empty fold of a partition; raises SetupError as ``is_compiled``."""
+    """An empty fold of a partition; raises SettingError as ``is_compiled``."""
     if is_compiled(settings):
         fold = NativeFold(library.load(), partition, settings.shards, settings.rules)
         fold.expect(settings)

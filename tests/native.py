@@ -12,7 +12,6 @@ from streams.envelope import LIMITS, Limits
 from streams.events import Event
 from streams.validate import Rejection, read_record
 
-FLAGS = ("--edition", "2021", "-O", "-C", "overflow-checks=on", "-D", "warnings")
 _DONE, _REFUSED = 0, 1
 
 

@@ -7,47 +7,16 @@ while pip is still busy. Without a compiler the simple fold does the work, slowe
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Final
 
 from deploy.local import cache, system
 from deploy.local.cache import Echo
 from deploy.local.told import told
 from streams.errors import SetupError
-
-ROOT: Final = Path(__file__).resolve().parents[2]
-SOURCES: Final = ROOT / "streams/native/src"
-LIBRARY: Final = ROOT / "streams/native/lib/libfield.so"
-OPTIONS: Final = (
-    "--crate-name=field", "--crate-type=cdylib", "--edition=2021", "-Copt-level=3", "-Ccodegen-units=1",
-    "-Coverflow-checks=on", "-Cstrip=symbols",
-)  # fmt: skip
-"""Numbers that overflow stop the fold instead of making it wrong; with the sources these name the library."""
-
-
-def digest(sources: Path = SOURCES) -> str:
-    """Of what the library is made of."""
-    found = hashlib.sha256(" ".join(OPTIONS).encode())
-    for path in sorted(sources.rglob("*.rs")):
-        found.update(path.relative_to(sources).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
-
-
-def stamp(library: Path = LIBRARY) -> Path:
-    """The file beside a library that says what it was made of."""
-    return library.with_suffix(".stamp")
-
-
-def is_built(library: Path = LIBRARY, sources: Path = SOURCES) -> bool:
-    """Whether the library is there and was made of these sources."""
-    try:
-        return library.is_file() and stamp(library).read_text() == digest(sources)
-    except OSError:
-        return False
+from streams.native.built import LIBRARY, OPTIONS, SOURCES, digest, is_built, stamp
 
 
 def build(echo: Echo, library: Path = LIBRARY, sources: Path = SOURCES) -> bool:

@@ -6,7 +6,6 @@ The copy, ``field:kept``, lives for minutes; which of it and the database is new
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +19,6 @@ from projections.hot import CURRENT_KEY, LIVE, Names
 from streams.settings import Settings
 
 ANSWER_S: Final = 2.0
-KEEP_EVERY_S: Final = 1.0
 REDIS_AWAY: Final = (RedisError, OSError, TimeoutError)
 
 _decoder = msgspec.json.Decoder(Snapshot)
@@ -35,7 +33,7 @@ class HotTier:
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._kept_s = settings.gateway_kept_s
         self._redis = redis
-        self._kept_at_s = -KEEP_EVERY_S
+        self._copied: tuple[str, int] | None = None
         self.rest = Rest()
 
     async def look(self, known: str) -> Look | None:
@@ -68,19 +66,20 @@ class HotTier:
             current = await self._redis.get(Names.of(name).current)
         field = decode(current)
         if field is not None:
-            await self._copy(name)
+            await self._copy(name, field)
             return Look(_text(generation), field, None)
         return Look(_text(generation), None, decode(await self._redis.get(kept_key(name))))
 
-    async def _copy(self, name: str) -> None:
-        """The copy is made in Redis itself, once in a while: the snapshot does not travel a second time."""
-        if time.monotonic() - self._kept_at_s < KEEP_EVERY_S:
+    async def _copy(self, name: str, field: Snapshot) -> None:
+        """Every snapshot that was read, once: who has gone from it must not stay in the copy. It is made in Redis
+        itself, so that it does not travel a second time."""
+        if self._copied == (name, field.computed_at):
             return
         pipe = self._redis.pipeline(transaction=True)
         pipe.copy(Names.of(name).current, kept_key(name), replace=True)
         pipe.expire(kept_key(name), self._kept_s)
         await pipe.execute()
-        self._kept_at_s = time.monotonic()
+        self._copied = name, field.computed_at
 
 
 def kept_key(generation: str) -> str:

@@ -59,6 +59,7 @@ class Driver:
             raise
         self._intake = Intake(settings)
         try:
+            self._say(f"the fold: {engine.name(settings)}")
             self._partitions = self._load()
         except BaseException:
             self.close()

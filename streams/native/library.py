@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from streams.errors import SetupError
+from streams.native import built
 
-PATH: Final = Path(__file__).parent / "lib" / "libfield.so"
+PATH: Final = built.LIBRARY
 _BYTES: Final = (ctypes.c_char_p, ctypes.c_size_t)
 _FUNCTIONS: Final = {
     "load": (ctypes.c_size_t, *_BYTES),
@@ -28,6 +28,8 @@ def problem() -> str:
     """Why the library cannot be used here; empty when it can."""
     if not PATH.exists():
         return f"{PATH.name} is not built: `make venv` builds it where there is a rustc, or where apt can bring one"
+    if built.SOURCES.is_dir() and not built.is_built(PATH):  # an installed package has no sources beside it
+        return f"{PATH.name} is of other sources than those that are here: `make venv` builds it anew"
     try:
         load()
     except (OSError, AttributeError) as error:

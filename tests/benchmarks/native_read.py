@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streams.events import Event
+from streams.native.built import SOURCES
 from streams.wire import encode_batch, encode_event, encode_frame
 from tests.benchmarks.events import events
-from tests.native import FLAGS, SOURCES
 from tests.tidy.source import ROOT
 
+FLAGS = ("--edition", "2021", "-O", "-C", "overflow-checks=on", "-D", "warnings")
 FORMS: dict[str, tuple[int, Callable[[Sequence[Event]], bytes]]] = {
     "objects": (1, lambda some: encode_event(some[0])),
     "arrays of 100": (100, encode_batch),

@@ -107,7 +107,7 @@ def run(settings: Settings, count: int, log: Path) -> dict[str, float]:
 
 def _watch(process: subprocess.Popen[bytes], count: int, log: Path) -> dict[str, float]:
     url = _endpoint(process, log)
-    first_at = first = folded_at = cpu_first = 0.0
+    first_at, first, folded_at, cpu_first = time.perf_counter(), 0.0, 0.0, _cpu_s(process.pid)
     while True:
         now, seen = time.perf_counter(), _metrics(url)
         folded = seen.get("field_events_folded_total", 0.0)

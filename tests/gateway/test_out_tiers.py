@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from projections.gateway.hot_tier import kept_key
+from projections.gateway.hot_tier import decode, kept_key
 from projections.hot import Names
 from projections.views import now_ms
 from streams.settings import Settings
@@ -90,6 +90,19 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
     return one == pytest.approx(other, abs=0.05) if isinstance(one, float) else bool(one == other)
+
+
+async def test_the_copy_is_of_every_snapshot_that_was_read(chosen: Settings, redis: Redis) -> None:
+    """However soon one follows another: whoever has gone from the field must not stay in its copy."""
+    async with world(chosen) as told, gateway(replace(chosen, gateway_memory_ms=0), **no_database()) as (_, client):
+        for number in range(3):
+            told.say(*gathering()[: number + 1])
+            await told.publish()
+            found = await answered(client, "/state")
+            copy = decode(await redis.get(kept_key(chosen.generation)))
+            assert copy is not None
+            assert copy.positions == told.positions
+            assert found["reflects"]["positions"] == vector(told.positions)
 
 
 async def test_the_copy_answers_when_publisher_and_database_are_away(chosen: Settings, redis: Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,19 @@ async def test_every_form_of_record_is_folded_and_committed(settings: Settings) 
     assert sum(marker.accepted for marker in last.values()) == 80
     rooms = {row.room_id for change in seen if isinstance(change, Changes) for row in change.sessions}
     assert rooms == {"room-0", "room-1", "room-2"}
+
+
+@pytest.mark.parametrize("folds", [("simple", "compiled"), ("compiled", "simple")], ids=" then ".join)
+async def test_either_fold_goes_on_where_the_other_stopped(settings: Settings, folds: tuple[str, str]) -> None:
+    await topics.create(settings)
+    events = evening(120)
+    for fold, some in zip(folds, (events[:60], events[60:]), strict=True):
+        await publish(settings, [single(event, settings) for event in some])
+        with WorkerProcess(replace(settings, fold=fold)) as worker:
+            follower = await folded(settings)
+            assert f"the fold: {fold}" in worker.log.read_text()
+            assert worker.stop() == 0
+    assert found(follower, settings) == await expected(settings)
 
 
 async def test_a_publisher_may_compress_as_it_likes(settings: Settings) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from deploy.local import native as building
 from streams import engine
-from streams.errors import SetupError
+from streams.errors import SettingError, SetupError
 from streams.fold.partition import PartitionFold
-from streams.native import library
+from streams.native import built, library
 from streams.native.fold import NativeFold
 from streams.settings import Settings
 
@@ -36,14 +36,14 @@ def test_the_compiled_one_works_where_it_is_built(native_path: Path) -> None:
 
 
 def test_the_library_is_of_the_sources_as_they_are(native_path: Path) -> None:
-    assert building.is_built()
+    assert built.is_built()
     assert native_path == library.PATH
 
 
 @pytest.mark.usefixtures("missing")
 def test_without_a_library_the_simple_one_works() -> None:
     assert isinstance(engine.make(2, SETTINGS), PartitionFold)
-    with pytest.raises(SetupError, match=r"FIELD_FOLD=compiled, but libfield\.so is not built"):
+    with pytest.raises(SettingError, match=r"setting FIELD_FOLD: compiled, but libfield\.so is not built"):
         engine.make(2, replace(SETTINGS, fold="compiled"))
     with pytest.raises(SetupError, match="is not built"):
         library.load()
@@ -52,7 +52,19 @@ def test_without_a_library_the_simple_one_works() -> None:
 @pytest.mark.usefixtures("missing")
 def test_a_library_that_is_none() -> None:
     library.PATH.write_bytes(b"not a library")
+    built.stamp(library.PATH).write_text(built.digest())
     assert "cannot be loaded" in library.problem()
+    assert isinstance(engine.make(2, SETTINGS), PartitionFold)
+
+
+@pytest.mark.usefixtures("missing")
+def test_a_library_of_other_sources_does_not_fold(native_path: Path) -> None:
+    library.PATH.write_bytes(native_path.read_bytes())
+    built.stamp(library.PATH).write_text(built.digest())
+    assert library.problem() == ""
+    built.stamp(library.PATH).write_text("of before a pull")
+    library.problem.cache_clear()
+    assert "is of other sources" in engine.name(SETTINGS)
     assert isinstance(engine.make(2, SETTINGS), PartitionFold)
 
 

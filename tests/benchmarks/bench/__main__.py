@@ -172,6 +172,7 @@ def session() -> Session:
             redis_port=ports[2],
             home=str(ROOT / ".field" / f"test-{os.getpid()}"),
             parts=os.environ.get("FIELD_PARTS", "auto"),
+            fold="compiled",  # ours is never the simple one by chance
         ),
         ours=True,
     )
