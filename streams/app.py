@@ -108,7 +108,8 @@ def run_worker(settings: Settings) -> int:
         created = asyncio.run(topics.create(settings))
         if created:
             logging.getLogger("field.worker").info("created topics %s", ", ".join(created))
-        logging.getLogger("field.worker").info("the fold: %s", engine.name(settings))
+        level = logging.INFO if settings.fold == "simple" or engine.is_compiled(settings) else logging.WARNING
+        logging.getLogger("field.worker").log(level, "the fold: %s", engine.name(settings))
         metrics.serve("worker", settings)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
     except FieldError as error:

@@ -109,7 +109,10 @@ def _plain(data: bytes, code: int) -> bytes:
         return data
     if code not in _DECODERS:
         raise UnsupportedCodecError(f"compression {code}")
-    return bytes(_DECODERS[code](data))
+    try:
+        return bytes(_DECODERS[code](data))
+    except Exception as error:  # each library has errors of its own
+        raise CorruptRecordException(f"a compressed batch: {error!r}") from error
 
 
 def _record(chunk: Chunk, at: int) -> tuple[Record, int]:
@@ -127,7 +130,7 @@ def _record(chunk: Chunk, at: int) -> tuple[Record, int]:
     for _ in range(count):
         name, at = _bytes(data, at, end)
         content, at = _bytes(data, at, end)
-        headers.append(((name or b"").decode(), content or b""))
+        headers.append(((name or b"").decode("utf-8", "replace"), content or b""))
     if at != end or count < 0:
         raise ValueError("its parts are not as long as it says")
     time_ms = chunk.appended_ms if chunk.appended_ms >= 0 else chunk.first_ms + ms

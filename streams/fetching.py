@@ -29,6 +29,7 @@ class _Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
         """As aiokafka's; the fetcher parses the answer before anything else is awaited."""
         response = await super().send(node_id, request, **kwargs)
         if type(response).__name__.startswith("FetchResponse"):
+            self.fetched.clear()  # of what aiokafka did not take up: the partition is no longer ours, or elsewhere
             for topic, partitions in response.topics:
                 if topic == self.chunk_topic:
                     for number, error, *_, fetched in partitions:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
@@ -63,6 +63,20 @@ class Batch:
     def release(self) -> None:
         """Let the records go: a batch that waits for its acknowledgement should not hold them."""
         self.records = ()
+
+
+def split(found: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    """What a fetch brought, ``most`` records at once: aiokafka counts a chunk as one. A chunk stays whole."""
+    if not isinstance(found[0], Chunk):
+        yield found
+        return
+    begin = size = 0
+    for at, chunk in enumerate(found):
+        if size and size + chunk.size > most:
+            yield found[begin:at]
+            begin, size = at, 0
+        size += chunk.size
+    yield found[begin:]
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -134,10 +148,13 @@ class Consumer(driver.Consumer):
                 for record in found:
                     yield tp, self._to_message(tp, record)
                 continue
-            yield tp, self._of_batch(tp, Batch(found))
-            # Faust's reader compares offsets with the last one read, to drop what it read before and to note gaps;
-            # a batch is not one offset, and the worker checks itself that batches follow each other
-            self._read_offset[tp] = None
+            for some in split(found, self.app.conf.broker_max_poll_records):
+                if not self.flow_active or generation != self.app.consumer_generation_id:
+                    return
+                yield tp, self._of_batch(tp, Batch(some))
+                # Faust's reader compares offsets with the last one read, to drop what it read before and to note gaps;
+                # a batch is not one offset, and the worker checks itself that batches follow each other
+                self._read_offset[tp] = None
 
     def _of_batch(self, tp: TP, batch: Batch) -> Any:
         """Faust's message for a batch; each record has its own time, key and headers."""

@@ -7,6 +7,7 @@ while pip is still busy. Without a compiler the simple fold does the work, slowe
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sys
@@ -21,17 +22,28 @@ from streams.native.built import LIBRARY, OPTIONS, SOURCES, digest, is_built, st
 
 def build(echo: Echo, library: Path = LIBRARY, sources: Path = SOURCES) -> bool:
     """Builds unless it is there; whether it did. Raises SetupError."""
-    if is_built(library, sources):
+    if is_built(library, sources) and _loads(library):
         return False
     compiler = _compiler(echo)
-    version = system.run([compiler, "--version"], "asking the compiler for its version").strip()
+    version = system.run([compiler, "-vV"], "asking the compiler for its version").strip()
     entry = cache.key("native", digest(sources)[:16], version)
+    if (ready := cache.find(entry)) is not None and not _loads(ready / library.name):
+        cache.remove(ready)  # cut off by a power failure, say
     made = cache.obtain(entry, lambda folder: _compile(compiler, sources, folder), echo)
     library.parent.mkdir(parents=True, exist_ok=True)
     part = library.with_suffix(f".{os.getpid()}.part")
     shutil.copy(made / library.name, part)
+    stamp(library).unlink(missing_ok=True)
     part.replace(library)  # a process that has the old one open keeps it
     stamp(library).write_text(digest(sources))
+    return True
+
+
+def _loads(library: Path) -> bool:
+    try:
+        ctypes.CDLL(str(library))
+    except OSError:
+        return False
     return True
 
 

@@ -94,7 +94,7 @@ class SqliteLine:
             sets, self._waiting = self._waiting, []
             try:
                 firsts = await asyncio.to_thread(self._append, [records for records, _ in sets])
-            except OSError as error:
+            except Exception as error:  # of whatever kind: somebody waits for each of them
                 for _, done in sets:
                     if not done.done():
                         done.set_exception(OSError(*error.args))
@@ -141,10 +141,12 @@ class SqliteReader:
             self._store.close()
 
     async def beginning_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        return {place: (await self._bounds())[place.partition][0] for place in places}
+        bounds = await self._bounds()
+        return {place: bounds[place.partition][0] for place in places}
 
     async def end_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        return {place: (await self._bounds())[place.partition][1] for place in places}
+        bounds = await self._bounds()
+        return {place: bounds[place.partition][1] for place in places}
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Any]:
         def found() -> dict[TopicPartition, Any]:

@@ -64,7 +64,8 @@ class EmbeddedRows:
         self._weights = settings.rules.weights()
         self._threads = ThreadPoolExecutor(AT_ONCE + 1, "rows")
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._ready = self._whole = False
+        self._ready = False
+        self._whole = asyncio.Event()
         self.positions: Positions = {}
         """Of the last records that the rows reflect."""
 
@@ -86,11 +87,12 @@ class EmbeddedRows:
             self._threads.shutdown(wait=False)
 
     async def toggles(self, most: int) -> Sequence[StoredToggle]:
-        """``stores.Toggles``; raises OSError until the rows have once reflected all of the log."""
-        if not self._whole:
-            raise OSError("the rows are still being written")
+        """``stores.Toggles``; waits until the rows have once reflected all of the log. Raises OSError."""
+        await self._whole.wait()
         found = await self._ask(lambda db: db.execute(query("embedded_toggles"), {"most": most}).fetchall())
-        return [(device, at, id, bool(out)) for device, at, id, out in (found or (None, []))[1]]
+        if found is None:
+            raise OSError("the rows did not answer in time")
+        return [(device, at, id, bool(out)) for device, at, id, out in found[1]]
 
     async def points(
         self, resolution: Resolution, since: int, until: int, rows: int
@@ -142,7 +144,10 @@ class EmbeddedRows:
             db = stack.enter_context(contextlib.closing(await loop.run_in_executor(self._threads, self._open, store)))
             self._ready = True
             while not stop.is_set():
-                if not await loop.run_in_executor(self._threads, self._step, store, db):
+                moved, whole = await loop.run_in_executor(self._threads, self._step, store, db)
+                if whole:
+                    self._whole.set()
+                if not moved:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), POLL_S)
 
@@ -165,8 +170,8 @@ class EmbeddedRows:
         db.executescript(f"BEGIN; {query('embedded_schema')}; PRAGMA user_version = {FORMAT}; COMMIT")
         return db
 
-    def _step(self, store: Store, db: sqlite3.Connection) -> bool:
-        """Rows of what is new, some of each partition; whether there was anything."""
+    def _step(self, store: Store, db: sqlite3.Connection) -> tuple[bool, bool]:
+        """Rows of what is new, some of each partition: whether there was anything, and whether they reflect it all."""
         ends = records.ends(store)
         moved = False
         for number, end in ends.items():
@@ -183,8 +188,7 @@ class EmbeddedRows:
                 db.execute(query("embedded_moved"), (number, found[-1].offset))
             self.positions[number] = found[-1].offset
             moved = True
-        self._whole = self._whole or reached(self.positions, {number: end - 1 for number, end in ends.items()})
-        return moved
+        return moved, reached(self.positions, {number: end - 1 for number, end in ends.items()})
 
     def _rows(self, partition: int, entries: Any) -> tuple[list[Any], list[Any]]:
         rows, toggles = [], []

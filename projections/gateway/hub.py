@@ -33,6 +33,7 @@ from projections.gateway.tail import Tail
 from projections.gateway.unless import unless, whole
 from projections.gateway.vectors import Log, Vector
 from streams import metrics
+from streams.entry import Entry, LogRecord
 from streams.events import OPTS
 from streams.settings import Settings
 
@@ -65,6 +66,8 @@ class Hub:
         self.positions: Vector | None = None
         self.reading = Reading(settings)
         self._open_log = open_log
+        self._began_ms = 0
+        """When the first log was entered: what came before that is owed to no listener."""
         self._histories = 0
         self._moved = asyncio.Condition()
 
@@ -166,6 +169,7 @@ class Hub:
             await self._target.first()
             log = self._target.log
             ends = await consumer.end_offsets(places(log))
+            self._began_ms = int(time.time() * 1000)
             self._enter(log, {place.partition: end - 1 for place, end in ends.items()})
             self.groups.greet()
             await self._tell()
@@ -198,7 +202,7 @@ class Hub:
         assert self.positions is not None
         target, before = self._target.log, Before(self.log, self.positions)
         async with asyncio.timeout(ANSWER_S):
-            positions = await entry_of(consumer, target, self._target.since_ms)
+            positions = await entry_of(consumer, target, max(self._target.since_ms, self._began_ms))
         log.info("the push goes over from topic %s to %s", before.log.topic, target.topic)
         self._before = before
         self._enter(target, positions)
@@ -240,6 +244,10 @@ class Hub:
         for event in entry.events:
             if event.type in OPTS:
                 self.opt_outs.seen(event)
+        return self.heard(entry, record, partition)
+
+    def heard(self, entry: Entry, record: LogRecord, partition: int) -> list[Heard]:
+        """Its events, those marked that were pushed from the log before."""
         heard = self.reading.heard(entry, partition)
         if self._before is not None and self._before.has(record):
             for one in heard:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -67,16 +67,18 @@ class Pace:
                 self._speed = None
         return self._speed is None
 
-    async def due(self, received_ms: int) -> None:
-        """Wait for its turn."""
+    async def due(self, received_ms: int, look: Callable[[], None]) -> None:
+        """Wait for its turn; ``look`` is called now and then meanwhile, and may end it."""
         if self._from_ms is None:
             self._from_ms = received_ms
+        look()
         while not self.over:
             assert self._speed is not None
             wait_s = (received_ms - self.now_ms) / 1000 / self._speed
             if wait_s <= 0:
                 return
             await asyncio.sleep(min(wait_s, 1.0))
+            look()
 
 
 class Piece(NamedTuple):
@@ -90,13 +92,15 @@ class Piece(NamedTuple):
 class Start(NamedTuple):
     """Where a listener's past begins: after ``positions`` (all partitions) of ``log``, at which pace.
 
-    What was received before ``from_ms`` is left out: copies of an archive were appended long after that.
+    What was received before ``from_ms`` is left out: copies of an archive were appended long after that. ``resumed``:
+    its listener has heard all before, so copies of what was pushed from the log before are left out, too.
     """
 
     log: Log
     positions: Vector
     pace: Pace
     from_ms: int = 0
+    resumed: bool = False
 
 
 class Moved(Exception):
@@ -114,6 +118,7 @@ class Playback:
         self._positions = dict(start.positions)
         self._pace = start.pace
         self._from_ms = start.from_ms
+        self._resumed = start.resumed
         self._past = past
         listener.id = id_of(start.log, start.positions)
 
@@ -163,7 +168,7 @@ class Playback:
         end, moved = dict(self._hub.positions or self._positions), False
         async with aclosing(self._pieces(self._past, end)) as pieces:
             async for piece in pieces:
-                await self._pace.due(piece.received_ms)
+                await self._pace.due(piece.received_ms, lambda: self._same(self._hub.log))
                 self._positions = piece.after
                 await self._give(piece.heard)
                 moved = True
@@ -197,10 +202,11 @@ class Playback:
         for event in entry.events:
             if event.type in OPTS:
                 self._hub.opt_outs.seen(event)
-        return self._hub.reading.heard(entry, place.partition)
+        return self._hub.heard(entry, place.record, place.partition)
 
     def _chosen(self, heard: list[Heard]) -> Sequence[Heard]:
-        return select(self._hub.shown([one for one in heard if one.received_ms >= self._from_ms]), self._filters)
+        wanted = [one for one in heard if one.received_ms >= self._from_ms and not (self._resumed and one.again)]
+        return select(self._hub.shown(wanted), self._filters)
 
     async def _give(self, heard: list[Heard]) -> None:
         at = id_of(self._log, self._positions)

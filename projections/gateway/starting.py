@@ -78,7 +78,7 @@ async def _after(hub: Hub, place: Place, speed: float | None, stack: AsyncExitSt
     if hub.log != log or hub.positions is None:
         raise other_log(log.id)
     positions = {**hub.positions, **last}
-    start = Start(log, positions, Pace(speed, None))
+    start = Start(log, positions, Pace(speed, None), resumed=True)
     if speed is None and hub.tail.missed(positions) is not None:
         return Opened(start, None)
     past = await stack.enter_async_context(hub.past())

@@ -23,13 +23,26 @@ def fold_piece(
     start, end = span
     if isinstance(piece, Chunk):
         yield from _chunk(fold, Cursor(piece, turn, start, end), settings)
-    elif fold.fold_block(piece, start, end):
-        yield sum(piece.counts[(piece.offsets >= start) & (piece.offsets < end)].tolist())
-    else:
-        for entry in piece.entries():
-            if start <= entry.offset < end:
-                fold.fold(entry.offset, entry.events)
-                yield len(entry.events)
+        return
+    for low, high, events in _ranges(piece, start, end, turn):
+        if not fold.fold_block(piece, low, high):
+            for entry in piece.entries():
+                if low <= entry.offset < high:
+                    fold.fold(entry.offset, entry.events)
+        yield events
+
+
+def _ranges(piece: Packed, start: int, end: int, turn: int) -> Iterator[tuple[int, int, int]]:
+    """Offsets (from, to) of some ``turn`` events each, and how many these are. The frame is read anew for each."""
+    events, low = 0, start
+    for offset, count in zip(piece.offsets.tolist(), piece.counts.tolist(), strict=True):
+        if not start <= offset < end:
+            continue
+        if events and events + count > turn:
+            yield low, offset, events
+            events, low = 0, offset
+        events += count
+    yield low, end, events
 
 
 def _chunk(fold: NativeFold, cursor: Cursor, settings: Settings) -> Iterator[int]:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from projections.gateway import crossing
+from projections.gateway.target import Target
 from projections.generations import enter
 from streams import topics
 from streams.archive.history import ArchiveHistory
@@ -121,7 +123,33 @@ async def test_who_is_there_hears_everything_once_across_the_switch(old: Setting
                 assert sum(len(message["events"]) for message in after) == 50
         async with sse(served, last_id=moved["id"], include="events") as again:
             await again.until(lambda: again.of("live"), "that it has joined")
-            assert set(heard(again)) >= set(ids(fresh + lost))
+            assert heard(again) == ids(fresh + lost), "nothing of before a second time"
+
+
+async def test_what_came_before_a_gateway_began_is_not_pushed_when_it_hears_of_an_old_switch(
+    old: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, ask = asyncio.Event(), Target._try
+
+    async def away(self: Target) -> None:
+        if answers.is_set():
+            await ask(self)
+
+    monkeypatch.setattr(Target, "_try", away)
+    monkeypatch.setattr(crossing, "CLOCKS_MS", 0)
+    async with growing(old) as field:
+        await publish(field.to_old, some(10))
+        await field.copy()
+        await field.switch()
+        await publish(field.to_new, some(30, 10))
+        await asyncio.sleep(0.1)
+        async with serving(old) as served, sse(served, include="events") as ear:
+            await crossed(served, field.old)
+            answers.set()
+            await crossed(served, field.new)
+            await publish(field.to_new, fresh := some(5, 40))
+            await ear.hears(5)
+            assert heard(ear) == ids(fresh)
 
 
 async def test_who_comes_back_with_positions_of_another_log_is_told_so(old: Settings) -> None:

@@ -20,6 +20,7 @@ from streams import assignment, checkpoint, delivery, envelope, packing, publish
 from streams.app import FETCH_BYTES_MAX, make_app
 from streams.changes import PART_ROWS_MAX
 from streams.checkpoint import Checkpointer
+from streams.chunks import Chunk
 from streams.errors import DeliveryError, InputError
 from streams.fold.partition import PartitionFold
 from streams.packing import Record
@@ -37,6 +38,15 @@ async def test_the_worker_reads_ahead_no_more_than_it_says(tmp_path: Path) -> No
     assert (app.conf.broker_max_poll_records, app.conf.consumer_max_fetch_size) == (321, FETCH_BYTES_MAX)
     producer: Any = app.producer
     assert producer.buffer.max_messages == transport.SENDS_MAX
+
+
+def test_chunks_of_a_fetch_are_given_as_batches_of_so_many_records() -> None:
+    chunks = [Chunk("t", 0, 4 * n, 4 * n, 4 * n + 3, 0, -1, 4, b"") for n in range(25)]
+    given = list(transport.split(chunks, 10))
+    assert [one for some in given for one in some] == chunks
+    assert [transport.Batch(some).size for some in given] == [8] * 12 + [4]
+    assert [transport.Batch(some).first for some in given][:3] == [0, 8, 16]
+    assert [len(some) for some in transport.split(chunks, 3)] == [1] * 25, "a chunk stays whole"
 
 
 async def test_a_record_that_is_too_large_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

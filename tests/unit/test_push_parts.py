@@ -277,7 +277,7 @@ def test_the_tail_is_bounded_by_batches_too() -> None:
 async def test_a_pace_without_a_speed_never_waits() -> None:
     pace = Pace(None, 0)
     assert pace.over
-    await pace.due(10**13)
+    await pace.due(10**13, lambda: None)
     slow = Pace(1.0, 0)
     assert not slow.over
 

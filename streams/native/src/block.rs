@@ -24,17 +24,19 @@ pub struct Block {
     pub end: i64,
 }
 
-/// Fold the entries, (offset, events), of a range of offsets; false, and nothing folded, where an event is not plain.
+/// Fold the entries, (offset, events), of a range of offsets; false, and nothing folded, where an event is not plain or
+/// their counts are not those of the frame.
 pub fn run(
     fold: &mut PartitionFold,
     rows: &mut Rows,
     frame: &[u8],
-    entries: impl Iterator<Item = (i64, u32)>,
+    entries: impl Iterator<Item = (i64, u32)> + Clone,
     range: Range<i64>,
 ) -> bool {
     let found = if frame.is_empty() { None } else { read_record(frame, None, TIMESTAMP_MS_MAX, &LIMITS, rows) };
     let held = found.as_ref().map_or(0, |record| record.len());
-    if found.is_none() && !frame.is_empty()
+    if entries.clone().map(|(_, count)| count as usize).sum::<usize>() != held
+        || found.is_none() && !frame.is_empty()
         || (0..held).any(|at| found.map_or(true, |record| record.event(at).is_err()))
     {
         return false;
@@ -42,9 +44,6 @@ pub fn run(
     let mut at = 0;
     for (offset, count) in entries {
         let next = at + count as usize;
-        if next > held {
-            return false;
-        }
         if range.contains(&offset) && !fold.is_folded(offset) {
             for event in (at..next).filter_map(|at| found.and_then(|record| record.event(at).ok())) {
                 if matches!(event.kind, OPT_IN | OPT_OUT) {
