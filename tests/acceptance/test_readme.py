@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -10,9 +11,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from deploy import cli
 from streams.settings import Settings
 from tests.acceptance.stack import REPOSITORY, Stack
+from tests.benchmarks.bench.__main__ import arguments
 
 README = REPOSITORY / "README.md"
 ELSEWHERE = {
@@ -103,6 +107,22 @@ def test_nothing_but_make_run_and_make_test_is_left_out() -> None:
     commands = [line for block in blocks() for line in block.splitlines()]
     assert set(ELSEWHERE) <= set(commands)
     assert len(commands) > 20
+
+
+def test_commands_within_sentences_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take long or stop what runs: looked at is that they can be started, and understand what they are given."""
+    named = sorted(set(re.findall(r"`((?:make|python -m) [^`]+)`", README.read_text())))
+    assert len(named) > 8
+    for command in named:
+        if command.startswith("make "):
+            run = ["bash", "-c", command.replace("make ", "make -n ", 1)]
+        else:
+            run = [sys.executable, "-c", f"import {command.split()[2]}"]
+        done = subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    (words,) = [re.findall(r'ARGS="([^"]+)"', command)[0] for command in named if "ARGS=" in command]
+    monkeypatch.setattr(sys, "argv", ["bench", *shlex.split(words)])
+    assert arguments().events == 100_000
 
 
 def test_every_field_command_that_it_names_exists() -> None:
