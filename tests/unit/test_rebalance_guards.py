@@ -12,6 +12,7 @@ from faust.types import TP
 from mode.utils.trees import Node
 
 from streams import transport
+from streams.chunks import Chunk
 from streams.transport import CALLS_MAX, Batch, Consumer, ConsumerThread, driver
 
 EVENTS, CHANGELOG = TP("events", 0), TP("changelog", 0)
@@ -31,8 +32,9 @@ class Bare(Consumer):
 
     def __init__(self, **found: Any) -> None:
         self.app: Any = SimpleNamespace(
-            consumer_generation_id=1, rebalancing=False, monitor=SimpleNamespace(track_tp_end_offset=lambda tp, end: 0)
-        )
+            consumer_generation_id=1, rebalancing=False, monitor=SimpleNamespace(track_tp_end_offset=lambda tp, end: 0),
+            conf=SimpleNamespace(broker_max_poll_records=10),
+        )  # fmt: skip
         self.batch_topic = EVENTS.topic
         self.found: dict[TP, list[Any]] = found.get("found", {})
         self.active: set[TP] | None = None
@@ -143,6 +145,16 @@ async def test_what_is_left_of_a_fetch_is_dropped_when_a_rebalance_begins(name: 
         else:
             here.app.consumer_generation_id = value
     assert out == [EVENTS]
+
+
+async def test_chunks_of_a_fetch_come_as_batches_until_a_rebalance_begins() -> None:
+    chunks = [Chunk(EVENTS.topic, 0, 8 * n, 8 * n, 8 * n + 7, 0, -1, 8, b"") for n in range(3)]
+    here, out = Bare(found={EVENTS: chunks}), []
+    assert await read(here) == [(EVENTS, 0), (EVENTS, 8), (EVENTS, 16)]
+    async for _, message in here.getmany(60.0):
+        out.append(message.value.last)
+        here.app.consumer_generation_id += message.offset // 8
+    assert out == [7, 15], "the third is of before the rebalance"
 
 
 async def test_partitions_that_are_no_longer_read_are_left_out_unless_their_queue_is_full() -> None:
