@@ -9,19 +9,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy import context
-from deploy.local import parts, process
+from deploy.local import loopback, parts, process
 from streams.errors import SetupError
 from streams.settings import Settings, exports, read
 
 SAY = Callable[[str], None]
 ADDRESS: Final = {"kafka": "KAFKA_BROKERS", "postgres": "DATABASE_URL", "redis": "REDIS_PORT"}
-
-
-def free() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def taken(port: int) -> bool:
@@ -53,7 +46,7 @@ def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
                 _place(part, name, settings, chosen, say)
     for name, port in {name: int(exports(settings, secrets=False)[name]) for name in context.OWN_PORTS}.items():
         if port == 0 or (name not in asked and taken(port)):
-            chosen[name] = str(free())
+            chosen[name] = str(loopback.free())
             if port and name == "FIELD_GATEWAY_PORT":
                 say(f"port {port} is taken, so the gateway uses {chosen[name]}; set {name} to choose another")
     return chosen
@@ -92,7 +85,7 @@ def _place(part: str, name: str, settings: Settings, chosen: dict[str, str], say
         "redis": settings.redis_port,
     }[part]
     if taken(port):
-        other = free()
+        other = loopback.free()
         say(f"port {port} is taken, so {part} uses {other}; set {name} to choose another")
         port = other
     chosen[name] = values[part](port)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from deploy.local import cache, system
+from deploy.local import cache, loopback, system
 from deploy.local.cache import Echo
 from streams.errors import SetupError
 
@@ -70,7 +69,7 @@ def bring(echo: Echo) -> Path:
 def prepare(jars: Path, folder: Path, port: int) -> list[str]:
     """Writes the configuration, formats the storage the first time; the command that runs the broker."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "server.properties").write_text(_properties(folder / "data", port, free_port()))
+    (folder / "server.properties").write_text(_properties(folder / "data", port, loopback.free()))
     (folder / "log4j2.xml").write_text(LOG4J)
     java = ["java", f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", f"{jars}/*"]
     if not (folder / "data" / "meta.properties").exists():
@@ -86,14 +85,6 @@ def cluster_id() -> str:
     while (found := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return found
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _properties(data: Path, port: int, controller_port: int) -> str:

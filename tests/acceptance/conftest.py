@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import ports
-from deploy.local import cache, parts
+from deploy.local import cache, loopback, parts
 from streams.settings import Settings
 from tests.acceptance.stack import Stack
 
@@ -22,9 +21,9 @@ def own_stack(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterato
         make_settings(),
         home=str(tmp_path / "home"),
         parts=os.environ.get("FIELD_PARTS", "auto"),
-        kafka_brokers=f"127.0.0.1:{ports.free()}",
-        database_url=f"postgresql://field:field@127.0.0.1:{ports.free()}/field",
-        redis_port=ports.free(),
+        kafka_brokers=f"127.0.0.1:{loopback.free()}",
+        database_url=f"postgresql://field:field@127.0.0.1:{loopback.free()}/field",
+        redis_port=loopback.free(),
     )
     if parts.choose(here)[0] != "local":
         pytest.skip("single parts can be stopped only where they run as local processes")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy import ports, processes
-from deploy.local import cache, process
+from deploy.local import cache, loopback, process
 from tests.acceptance.stack import FIELD, REPOSITORY, environment, until
 
 SHOWN = ("events/s", "resonance", "rooms", "entanglements", "worker lag 0:", "redis fresh")
@@ -27,9 +27,9 @@ def place(tmp_path: Path) -> Iterator[dict[str, str]]:
         {
             "FIELD_HOME": str(tmp_path / "home"),
             "FIELD_PARTS": os.environ.get("FIELD_PARTS", "auto"),
-            "KAFKA_BROKERS": f"127.0.0.1:{ports.free()}",
-            "DATABASE_URL": f"postgresql://field:field@127.0.0.1:{ports.free()}/field",
-            "REDIS_PORT": str(ports.free()),
+            "KAFKA_BROKERS": f"127.0.0.1:{loopback.free()}",
+            "DATABASE_URL": f"postgresql://field:field@127.0.0.1:{loopback.free()}/field",
+            "REDIS_PORT": str(loopback.free()),
         }
     )
     yield environ
@@ -114,7 +114,7 @@ def test_a_taken_port_is_avoided_or_named(place: dict[str, str]) -> None:
         done = subprocess.run([*FIELD, "up"], env=place, cwd=REPOSITORY, capture_output=True, text=True, timeout=200)
     assert done.returncode != 0
     assert f"127.0.0.1:{place['REDIS_PORT']} is taken" in done.stderr
-    place["REDIS_PORT"] = str(ports.free())
+    place["REDIS_PORT"] = str(loopback.free())
 
 
 def restarted(home: Path, pid: int) -> bool:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from playwright.async_api import Browser
 
-from deploy import ports
+from deploy.local import loopback
 from streams.settings import Settings
 from tests.browser.visiting import Visit
 from tests.fixtures.gateway import serving
 
 
 async def test_without_any_store_there_is_a_page_that_says_so(browser: Browser) -> None:
-    gone = ports.free()
+    gone = loopback.free()
     url = f"postgresql://field:field@127.0.0.1:{gone}/field"
     settings = replace(
         Settings(), kafka_brokers=f"127.0.0.1:{gone}", database_url=url, redis_port=gone, gateway_metrics_port=0

@@ -15,8 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from deploy import ports
-from deploy.local import health, kafka, process, system
+from deploy.local import health, kafka, loopback, process, system
 from tests.faults.proxy import Proxy
 
 NODES: Final = (1, 2, 3)
@@ -33,8 +32,8 @@ class Brokers:
         self.home = home
         self._session_ms = session_ms
         self._cluster = kafka.cluster_id()
-        self._controllers = {node: ports.free() for node in NODES}
-        self._ports = {node: {name: ports.free() for name in (DIRECT, *clients)} for node in NODES}
+        self._controllers = {node: loopback.free() for node in NODES}
+        self._ports = {node: {name: loopback.free() for name in (DIRECT, *clients)} for node in NODES}
         self._advertised = {
             node: {
                 name: port if name == DIRECT else proxy.link(f"{name}-kafka-{node}", port).port

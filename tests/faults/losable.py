@@ -23,10 +23,10 @@ from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from deploy import ports, processes
+from deploy import processes
 from deploy.bringup import ROLES
 from deploy.commands.waiting import reach
-from deploy.local import parts, postgres, process
+from deploy.local import loopback, parts, postgres, process
 from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
@@ -135,8 +135,8 @@ class Losable:
         self.brokers = Brokers(self._home, self.proxy, CLIENTS)
         self.settings = Settings(
             kafka_brokers=self.brokers.bootstrap(),
-            database_url=f"postgresql://field:field@127.0.0.1:{ports.free()}/field",
-            redis_port=ports.free(),
+            database_url=f"postgresql://field:field@127.0.0.1:{loopback.free()}/field",
+            redis_port=loopback.free(),
             home=str(self._home),
             parts="local",
             replication=3,

@@ -20,8 +20,8 @@ import redis
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy import ports, positions
-from deploy.local import parts
+from deploy import positions
+from deploy.local import loopback, parts
 from projections.hot import Names
 from streams.errors import PartUnavailable
 from tests.acceptance.stack import until
@@ -163,7 +163,7 @@ def redis_full(stack: Losable, form: Form) -> None:
 def redis_read_only(stack: Losable, form: Form) -> None:
     """The replica of a master that is not there."""
     with _redis(stack) as client:
-        client.replicaof("127.0.0.1", ports.free())
+        client.replicaof("127.0.0.1", loopback.free())
         _refuses(client, redis.exceptions.ReadOnlyError)
         time.sleep(form.short_s)
         client.replicaof("NO", "ONE")

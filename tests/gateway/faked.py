@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from deploy import ports
+from deploy.local import loopback
 from tests.gateway.fake import LOG, ORDERS, REQUESTS, Orders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ class Fake:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = ports.free()
+        self.port = loopback.free()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[str] | None = None
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator
 
-from deploy import ports
+from deploy.local import loopback
 from schema.generate import ROOT
 from streams.settings import Settings
 from tests.fixtures.gateway import Serving, serving
@@ -47,7 +47,7 @@ async def answered(client: httpx.AsyncClient, path: str, **parameters: Any) -> d
 
 def alone() -> Settings:
     """Settings under which no store is there."""
-    gone = ports.free()
+    gone = loopback.free()
     return replace(Settings(), kafka_brokers=f"127.0.0.1:{gone}", gateway_metrics_port=0, **no_database(), **nowhere())
 
 
@@ -63,12 +63,12 @@ async def refused(paths: Sequence[tuple[str, str]]) -> None:
 
 def nowhere() -> dict[str, Any]:
     """Settings of a Redis that is away."""
-    return {"redis_port": ports.free()}
+    return {"redis_port": loopback.free()}
 
 
 def no_database() -> dict[str, Any]:
     """Settings of a PostgreSQL that is away."""
-    return {"database_url": f"postgresql://field:field@127.0.0.1:{ports.free()}/field"}
+    return {"database_url": f"postgresql://field:field@127.0.0.1:{loopback.free()}/field"}
 
 
 def vector(positions: dict[int, int]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deploy import ports
+from deploy.local import loopback
 from projections.gateway import app
 from projections.gateway.context import Gateway, gateway_of
 from projections.gateway.problems import Problem, answer
@@ -26,7 +26,7 @@ from tests.fixtures.gateway import serving
 @pytest.fixture
 def alone() -> Settings:
     """Settings under which no store is there."""
-    gone = ports.free()
+    gone = loopback.free()
     url = f"postgresql://field:field@127.0.0.1:{gone}/field"
     return replace(
         Settings(), kafka_brokers=f"127.0.0.1:{gone}", database_url=url, redis_port=gone, gateway_metrics_port=0

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from deploy import ports
+from deploy.local import loopback
 from projections.gateway import cursors, hub, kept, limits, past, playback, pseudonyms
 from projections.gateway.flight import Rest
 from projections.gateway.kafka_log import kafka_log
@@ -35,7 +35,7 @@ from tests.integration.projecting import database
 
 async def test_so_many_refused_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REFUSED_MAX", 10)
-    async with Redis(port=ports.free()) as away:
+    async with Redis(port=loopback.free()) as away:
         limiter = Limiter(Settings(gateway_address_rate=1.0, gateway_device_rate=0.0, gateway_burst_s=1), away)
         for number in range(40):
             address = f"10.0.0.{number}"
@@ -49,7 +49,7 @@ async def test_so_many_refused_are_remembered(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_request_of_many_devices_asks_for_its_address_only() -> None:
-    async with Redis(port=ports.free()) as away:
+    async with Redis(port=loopback.free()) as away:
         limiter = Limiter(Settings(), away)
         devices = {f"d{number}": 1 for number in range(limits.DEVICES_MAX)}
         assert len(limiter._asks("::1", devices, 64)) == limits.DEVICES_MAX + 1

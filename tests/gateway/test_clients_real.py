@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import ports
+from deploy.local import loopback
 from streams import topics
 from streams.settings import Settings, exports
 from streams.wire import to_plain
@@ -31,7 +31,7 @@ class Process:
     """``field gateway`` on a port that stays the same."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = replace(settings, gateway_port=ports.free(), gateway_device_rate=0.0)
+        self.settings = replace(settings, gateway_port=loopback.free(), gateway_device_rate=0.0)
         self.url = f"http://127.0.0.1:{self.settings.gateway_port}"
         self.kills = 0
         self._process: subprocess.Popen[bytes] | None = None

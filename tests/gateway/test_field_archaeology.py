@@ -13,7 +13,7 @@ import httpx
 import pytest
 from psycopg import sql
 
-from deploy import ports
+from deploy.local import loopback
 from projections.follow import Pool
 from projections.gateway import archaeology, cold_rows, cursors
 from projections.gateway.archaeology import SHOWN
@@ -269,7 +269,7 @@ async def test_answers_say_what_they_reflect_and_are_asked_about_again(dig: Dig)
 
 
 async def test_without_a_database_it_says_when_to_come_again(parts_settings: Settings) -> None:
-    url = f"postgresql://field:field@127.0.0.1:{ports.free()}/field"
+    url = f"postgresql://field:field@127.0.0.1:{loopback.free()}/field"
     settings = replace(parts_settings, database_url=url, gateway_metrics_port=0)
     async with serving(settings) as served, httpx.AsyncClient(base_url=served.url, timeout=30) as client:
         for path in (URL, f"{URL}/patterns"):

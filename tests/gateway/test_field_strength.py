@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from deploy import ports
+from deploy.local import loopback
 from projections import field
 from streams.settings import Settings
 from tests.fixtures.gateway import serving
@@ -146,7 +146,7 @@ async def test_an_empty_field_has_no_strength(chosen: Settings) -> None:
 
 
 async def test_without_any_store_it_says_when_to_come_again(parts_settings: Settings) -> None:
-    gone = ports.free()
+    gone = loopback.free()
     url = f"postgresql://field:field@127.0.0.1:{gone}/field"
     settings = replace(parts_settings, database_url=url, redis_port=gone, gateway_metrics_port=0)
     async with serving(settings) as served, httpx.AsyncClient(base_url=served.url, timeout=30) as client:

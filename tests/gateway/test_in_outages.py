@@ -13,8 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy import ports
-from deploy.local import health, kafka, process
+from deploy.local import health, kafka, loopback, process
 from projections.gateway import gather
 from projections.gateway.producing import Line
 from streams import topics
@@ -30,7 +29,7 @@ class Broker:
     """A Kafka of a test's own, which may be killed, stopped and started again."""
 
     def __init__(self, home: Path) -> None:
-        self.port = ports.free()
+        self.port = loopback.free()
         self._home = home
 
     def start(self) -> None:

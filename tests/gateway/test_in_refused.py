@@ -15,7 +15,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from deploy import ports
+from deploy.local import loopback
 from projections.gateway import bodies
 from projections.gateway.tokens import mint
 from streams.settings import Settings
@@ -235,7 +235,7 @@ async def test_what_one_gateway_lets_pass_counts_for_all(make_settings: Callable
 
 
 async def test_limits_without_redis_are_those_of_one_gateway(limited: Settings) -> None:
-    async with reached(replace(limited, redis_port=ports.free())) as it:
+    async with reached(replace(limited, redis_port=loopback.free())) as it:
         await _limits(it, it)
         assert len(it.served.gateway.intake.limiter.memory) > 0
 

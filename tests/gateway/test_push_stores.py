@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from deploy import ports
+from deploy.local import loopback
 from projections import hot
 from projections.gateway.optouts import OptOuts
 from projections.views import Views
@@ -151,7 +151,7 @@ async def past_of(served: Serving) -> list[str]:
 
 
 async def test_without_any_store_a_listener_waits(settings: Settings) -> None:
-    gone = ports.free()
+    gone = loopback.free()
     url = f"postgresql://field:field@127.0.0.1:{gone}/field"
     alone = replace(
         settings, kafka_brokers=f"127.0.0.1:{gone}", database_url=url, redis_port=gone, push_heartbeat_s=0.2

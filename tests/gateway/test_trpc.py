@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deploy import ports
+from deploy.local import loopback
 from projections.gateway import app, trpc
 from projections.gateway.context import Gateway
 from projections.gateway.problems import Problem, answer
@@ -48,7 +48,7 @@ PATHS = ("/field", "/entanglements", "/rooms", "/rooms/{room_id}", "/archaeology
 @pytest.fixture
 async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
     """A gateway whose other areas are ``told``."""
-    gone = ports.free()
+    gone = loopback.free()
     settings = replace(
         Settings(),
         kafka_brokers=f"127.0.0.1:{gone}", redis_port=gone, gateway_metrics_port=0,

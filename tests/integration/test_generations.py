@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deploy import context, generations, ports
+from deploy import context, generations
+from deploy.local import loopback
 from deploy.replay import switching
 from deploy.replay.compare import Verdict
 from projections.generations import enter
@@ -53,7 +54,7 @@ def test_the_first_one_is_seen_and_others_only_after_a_switch(live: Settings) ->
 
 
 def test_while_postgres_is_away_it_is_the_one_seen_last(live: Settings) -> None:
-    away = replace(live, database_url=f"postgresql://field:field@127.0.0.1:{ports.free()}/field")
+    away = replace(live, database_url=f"postgresql://field:field@127.0.0.1:{loopback.free()}/field")
     assert generations.followed(away) == away, "nothing was seen yet"
     beside(live, "wide", events_topic="other.events", partitions=16)
     moved(live, live.generation, "wide")

@@ -13,8 +13,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis import Redis
 
-from deploy.local import health, parts
-from deploy.local.kafka import free_port
+from deploy.local import health, loopback, parts
 from streams.settings import Settings
 
 
@@ -84,7 +83,7 @@ def test_community_aggregates_are_licensed(postgres: str) -> None:
 
 def test_a_killed_postgres_comes_back_with_its_data(tmp_path: Path) -> None:
     settings = Settings(
-        home=str(tmp_path), database_url=f"postgresql://me:a%20b@127.0.0.1:{free_port()}/mine", parts="local"
+        home=str(tmp_path), database_url=f"postgresql://me:a%20b@127.0.0.1:{loopback.free()}/mine", parts="local"
     )
     if parts.choose(replace(settings, parts="auto"))[0] != "local":
         pytest.skip("the parts are containers here")

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy import observe
-from deploy.local import kafka as local_kafka
-from deploy.local import parts
+from deploy.local import loopback, parts
 from projections import backoff, ends
 from projections.migrate import migrate
 from projections.run import project, publish
@@ -36,9 +35,7 @@ def small(make_settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def own_kafka(small: Settings, tmp_path: Path) -> Iterator[Settings]:
-    settings = replace(
-        small, kafka_brokers=f"127.0.0.1:{local_kafka.free_port()}", home=str(tmp_path / "home"), parts="local"
-    )
+    settings = replace(small, kafka_brokers=f"127.0.0.1:{loopback.free()}", home=str(tmp_path / "home"), parts="local")
     parts.start_part(settings, "kafka", durable=False, echo=lambda line: None)
     yield settings
     parts.stop(settings)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy import context, ports
-from deploy.local import parts, process
+from deploy.local import loopback, parts, process
 from streams.errors import SetupError
 
 USUAL = {9092, 5432, 6379, 9101, 9102, 9103}
@@ -101,3 +104,24 @@ def test_data_of_parts_are_not_passed_over_silently(
     how.write_text("docker\n")
     with pytest.raises(SetupError, match="field run --embedded"):
         choose(tmp_path)
+
+
+def test_no_two_processes_are_told_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before either has started its server: of few ports, each is told once, and a used one to nobody."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        used = server.getsockname()[1]
+        first = loopback.free()
+        monkeypatch.setattr(loopback, "OWN", [first, used])
+        with pytest.raises(SetupError, match="no port"):
+            loopback.free()
+        code = f"from deploy.local import loopback; loopback.OWN = [{first}, {used}]; loopback.free()"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "SetupError: no port" in other.stderr
+
+
+def test_the_ports_are_none_that_linux_gives_to_connections() -> None:
+    bounds = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if bounds.exists():
+        assert loopback.OWN[-1] < int(bounds.read_text().split()[0])
