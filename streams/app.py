@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from streams.settings import Settings
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """The state is many objects and no cycles: looking through all of it often costs a seventh of the worker's time."""
+
+STOP_S = 10.0
+"""Told to stop while it starts, Faust sometimes never ends; all is kept by then."""
 
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """From one partition in one fetch; bounds the memory of a batch."""
@@ -95,6 +100,9 @@ class Worker(faust.Worker):
             await self._folding.finish()
         except Exception as error:
             leave(error)
+        hard = threading.Timer(STOP_S, os._exit, (0,))
+        hard.daemon = True
+        hard.start()
         await super()._stop_on_signal(signal)
 
 
