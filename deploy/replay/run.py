@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from deploy.positions import LogWatch
-from deploy.replay.child import PAUSED, Told
-from deploy.supervisor import field_command
+from deploy.replay.child import PAUSED, Told, command
 from streams.errors import FieldError, PartUnavailable
 from streams.replay.span import Span
 from streams.settings import Settings, identity
@@ -96,10 +95,8 @@ class Runner:
         async with self._slots:
             if self.stopping:
                 return False
-            words = ["replay", "fold", "--partition", str(partition), "--end", str(self._ends[partition])]
-            words += ["--span", msgspec.json.encode(self._span).decode(), "--rate", self._share()]
             child = await asyncio.create_subprocess_exec(
-                *field_command(*words),
+                *command(partition, self._ends[partition], self._span, self._share()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

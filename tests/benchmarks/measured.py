@@ -43,9 +43,13 @@ class Measured(NamedTuple):
 
 def field(words: Sequence[str], settings: Mapping[str, str], under: Sequence[str] = ()) -> Measured:
     """``field`` and these words, with settings by name; ``under``: a command that starts it, such as a profiler."""
-    command = [*under, sys.executable, "-m", "deploy.cli", *words]
+    return run([*under, sys.executable, "-m", "deploy.cli", *words], settings)
+
+
+def run(command: Sequence[str], settings: Mapping[str, str]) -> Measured:
+    """A command, with these variables beside those of the environment."""
     environ = {**os.environ, **settings, "PYTHONUNBUFFERED": "1"}  # a line comes when it is said
-    lines, stop, peaks = [], threading.Event(), [0.0]
+    stop, peaks = threading.Event(), [0.0]
     begun = time.perf_counter()
     with subprocess.Popen(
         command, env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -214,7 +214,7 @@ async def test_a_child_hears_what_was_said_while_it_was_started(
 ) -> None:
     heard = tmp_path / "heard"
     code = f"import sys; open({str(heard)!r}, 'w').write(sys.stdin.readline().strip()); sys.exit(75)"
-    monkeypatch.setattr(run_module, "field_command", lambda *words: [sys.executable, "-c", code, *words])
+    monkeypatch.setattr(run_module, "command", lambda *words: [sys.executable, "-c", code])
     start = asyncio.create_subprocess_exec
     runner = Runner(Settings(home=str(tmp_path)), Span(), {0: 1}, 1, None)
 
