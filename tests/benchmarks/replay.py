@@ -47,11 +47,11 @@ SOURCES = ("frames", "archive")
 
 
 async def fill(settings: Settings, made: repeated.Block) -> int:
-    """Publish all of it, as any Kafka client would; bytes sent."""
+    """Publish all of it, as any Kafka client would, each frame once and in its place; bytes sent."""
     random = np.random.default_rng(SEED)
     size = 0
     async with AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_brokers, linger_ms=20, max_batch_size=BATCH_BYTES, acks=1
+        bootstrap_servers=settings.kafka_brokers, linger_ms=20, max_batch_size=BATCH_BYTES, enable_idempotence=True
     ) as producer:
         for number in range(made.times):
             sent = []
