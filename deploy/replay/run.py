@@ -70,7 +70,9 @@ class Runner:
 
     async def run(self) -> bool:
         """All partitions; False when it was paused. Raises ReplayFailed with the first error of a process."""
-        tasks = [asyncio.create_task(self._fold(partition)) for partition in self._ends]
+        # the longest first: begun last, it would run alone
+        order = sorted(self._ends, key=lambda partition: -self._ends[partition])
+        tasks = [asyncio.create_task(self._fold(partition)) for partition in order]
         try:
             return all(await asyncio.gather(*tasks))
         except BaseException:

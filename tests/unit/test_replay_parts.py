@@ -231,6 +231,18 @@ async def test_a_child_hears_what_was_said_while_it_was_started(
     assert heard.read_text() == what
 
 
+async def test_the_longest_partition_is_begun_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun: list[int] = []
+
+    def command(partition: int, *_: Any) -> list[str]:
+        begun.append(partition)
+        return [sys.executable, "-c", ""]
+
+    monkeypatch.setattr(run_module, "command", command)
+    assert await Runner(Settings(home=str(tmp_path)), Span(), {0: 5, 1: 9, 2: 0, 3: 7}, 1, None).run()
+    assert begun == [1, 3, 0, 2]
+
+
 def test_what_only_judges_holds_no_more_than_l_of_quiet_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(as_of, "SETTLE_EVENTS", 100)
     acceptance = as_of.Acceptance(Rules())
