@@ -72,7 +72,7 @@ def run(settings: Settings, partition: int, end: int, span: Span, rate: float | 
 async def _run(settings: Settings, partition: int, end: int, span: Span, pace: Pace) -> int:
     listening = asyncio.create_task(_listen(pace))
     try:
-        async with open_history(settings) as history:
+        async with open_history(settings, partition) as history:
             fold = ReplayFold(settings, partition, history, span, pace)
             return 0 if await fold.run(end, _tell) else PAUSED
     finally:
