@@ -27,7 +27,7 @@ def build(settings: Settings) -> Gateway:
     field, rows, target = EmbeddedField(settings), EmbeddedRows(settings), Fixed(settings)
     watch = EmbeddedWatch(settings, rows)
     reader = Reader(settings, field, field, field, target, watch.behind)
-    kept = Kept(settings, None, reader.performance)
+    kept = Kept(settings, None, reader.performance, watch.behind)
     states = States(settings, None, Groups(), target, stored_views)
     return Gateway(
         settings, reader=reader, watch=watch, target=target, calculator=Calculator(settings),

@@ -62,7 +62,7 @@ def build(settings: Settings) -> Gateway:
     hot, cold = HotTier(settings, redis), ColdTier(settings, pool)
     reader = Reader(settings, hot, cold, RedisNews(redis, hot.rest), target, watch.behind)
     rows = ColdRows(cold, lambda: reader.generation)
-    kept = Kept(settings, RedisCopies(settings, redis, hot.rest), reader.performance)
+    kept = Kept(settings, RedisCopies(settings, redis, hot.rest), reader.performance, watch.behind)
     states = States(settings, redis, Groups(), target, behind=watch.behind)
     return Gateway(
         settings, reader=reader, watch=watch, target=target, calculator=Calculator(settings),

@@ -18,7 +18,15 @@ log = logging.getLogger(__name__)
 
 
 async def feed(hub: Hub, listener: Listener, filters: Filters, opened: Opened | None, stack: AsyncExitStack) -> None:
-    """Returns when the listener has joined what comes; that it could not is told to it as a last message."""
+    """Returns when the listener has joined what comes; that it could not is told to it as a last message.
+
+    ``stack`` ends what was opened for its past: who has joined, or is let go, holds no place among those who hear it.
+    """
+    async with stack:
+        await _feed(hub, listener, filters, opened, stack)
+
+
+async def _feed(hub: Hub, listener: Listener, filters: Filters, opened: Opened | None, stack: AsyncExitStack) -> None:
     if opened is None:
         listener.hear(heartbeat(hub.groups.id))  # its first positions: who is cut off now comes back to here
         hub.join(listener, filters)

@@ -59,7 +59,7 @@ class NotStored(Exception):
 
 
 class Submission:
-    """Events of one request on their way. ``places`` in their order, None as long as there is none."""
+    """Events of one request on their way. ``places`` in their order, None where not all copies are stored (yet)."""
 
     def __init__(self, events: Sequence[Event], size_bytes: int) -> None:
         self.places: list[Position | None] = [None] * len(events)
@@ -70,6 +70,37 @@ class Submission:
         self.size_bytes = size_bytes
         self.left = 0
         self.done = asyncio.get_running_loop().create_future()
+        self._homes: dict[int, Position] = {}
+        self._copies: dict[int, int] = {}
+
+    def spread(self, number: int, copies: int) -> None:
+        """An event that goes to so many partitions."""
+        self.left += copies
+        if copies > 1:
+            self._copies[number] = copies
+
+    def stored(self, number: int, position: Position, home: bool) -> None:
+        """One of its copies is on the log; ``home``: the one whose position is its own."""
+        self.offsets[position.partition] = max(position.offset, self.offsets.get(position.partition, -1))
+        if number in self._copies:
+            self._copies[number] -= 1
+            if home:
+                self._homes[number] = position
+            if not self._copies[number]:
+                self.places[number] = self._homes[number]
+        else:
+            self.places[number] = position
+        self._less()
+
+    def lost(self, error: NotStored) -> None:
+        """One of its copies, or an event that has only one, is not."""
+        self.error = error
+        self._less()
+
+    def _less(self) -> None:
+        self.left -= 1
+        if not self.left:
+            _resolve(self)
 
 
 class _Item(NamedTuple):
@@ -189,10 +220,11 @@ class Gather:
         submission.log = Log(line.topic, count).id
         for number, event in enumerate(events):
             home = partition_of(event.key, count)
-            for partition in range(count) if event.type in OPTS else (home,):
+            targets = range(count) if event.type in OPTS else (home,)
+            submission.spread(number, len(targets))
+            for partition in targets:
                 item = _Item(event, sizes[number], submission, number, partition == home)
                 self._waiting.setdefault(partition, []).append(item)
-                submission.left += 1
         if not submission.left:
             _resolve(submission)
         self._schedule(self._gather_s)
@@ -205,8 +237,8 @@ class Gather:
         """A set of records on its way for each partition that has none and something to say."""
         self._timer = None
         line = self._line
-        if line is None:
-            return
+        if line is None or self._broken.is_set():
+            return  # what waits behind a set that was refused must not be stored without it
         for partition in [one for one in self._waiting if one not in self._busy]:
             items = _some(self._waiting[partition])
             del self._waiting[partition][: len(items)]
@@ -239,20 +271,11 @@ class Gather:
         for offset, record in enumerate(records, first):
             for index in range(max(1, record.events)):  # copies of OPT_* count for nothing, but are there
                 item = next(row)
-                submission = item.submission
-                if item.home:
-                    submission.places[item.number] = Position(partition, offset, index)
-                submission.offsets[partition] = max(offset, submission.offsets.get(partition, -1))
-                submission.left -= 1
-                if not submission.left:
-                    _resolve(submission)
+                item.submission.stored(item.number, Position(partition, offset, index), item.home)
 
     def _fail(self, items: Sequence[_Item], error: NotStored) -> None:
         for item in items:
-            item.submission.error = error
-            item.submission.left -= 1
-            if not item.submission.left:
-                _resolve(item.submission)
+            item.submission.lost(error)
 
     def _finish(self, submission: Submission, events: int) -> None:
         self.room.give(events, submission.size_bytes)

@@ -19,6 +19,7 @@ from projections.gateway.answers import Reflects, TierName
 from projections.gateway.flight import Flight, Rest
 from projections.gateway.hot_tier import REDIS_AWAY
 from projections.gateway.performance import Performance
+from projections.gateway.positions import Positions, never_behind
 from projections.gateway.problems import Problem
 from projections.views import now_ms
 from streams.settings import Settings
@@ -56,12 +57,19 @@ class Copies(Protocol):
 
 
 class Kept:
-    """``copies`` None: nobody else asks."""
+    """``copies`` None: nobody else asks. ``behind``: whether positions are behind the log for so long (ms)."""
 
-    def __init__(self, settings: Settings, copies: Copies | None, performance: Performance) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        copies: Copies | None,
+        performance: Performance,
+        behind: Callable[[Positions, int], bool] = never_behind,
+    ) -> None:
         self._settings = settings
         self._copies = copies
         self._performance = performance
+        self._behind = behind
         self._memory: OrderedDict[str, Found] = OrderedDict()
         self._flights: dict[str, Flight[Told]] = {}
 
@@ -84,7 +92,8 @@ class Kept:
 
     def reflects(self, told: Told) -> Reflects:
         found, age_ms = told.found, max(0, now_ms() - told.found.at)
-        stale = age_ms > self._settings.gateway_stale_ms
+        bound_ms = self._settings.gateway_stale_ms
+        stale = age_ms > bound_ms or self._behind(found.positions, bound_ms)
         return Reflects(told.tier, found.positions, found.at, age_ms, found.generation, stale)
 
     async def _load(self, question: str, load: Callable[[], Awaitable[Found | None]]) -> Told:

@@ -47,3 +47,8 @@ def lowest(vectors: Iterable[Mapping[int, int]]) -> Positions:
     vectors = list(vectors)
     known = set.intersection(*(set(vector) for vector in vectors)) if vectors else set()
     return {partition: min(vector[partition] for vector in vectors) for partition in sorted(known)}
+
+
+def never_behind(positions: Positions, bound_ms: int) -> bool:
+    """Where nobody watches the log."""
+    return False

@@ -86,6 +86,7 @@ class Talk:
         self._listener = listener
         self._websocket = websocket
         self._feeding: asyncio.Task[None] | None = None
+        self._opening = AsyncExitStack()
 
     async def run(self) -> None:
         """Until the end of the listener, or the client's."""
@@ -97,6 +98,7 @@ class Talk:
                 await self._websocket.close(CODES.get(reason, 1011), reason)
         finally:
             await cancelled(hearing, *([self._feeding] if self._feeding else []))
+            await self._opening.aclose()  # of one that was cancelled before it began
 
     async def _hand_on(self, messages: list[Message]) -> None:
         for one in messages:
@@ -150,18 +152,14 @@ class Talk:
         if self._feeding is not None:
             await cancelled(self._feeding)
         self._hub.groups.leave(self._listener)
-        stack = AsyncExitStack()
+        await self._opening.aclose()
+        self._opening = AsyncExitStack()
         try:
-            opened = None if what.live else await open_start(self._hub, what, stack)
+            opened = None if what.live else await open_start(self._hub, what, self._opening)
         except BaseException:
-            await stack.aclose()
+            await self._opening.aclose()
             raise
-
-        async def feeding() -> None:
-            async with stack:
-                await feed(self._hub, self._listener, filters, opened, stack)
-
-        self._feeding = asyncio.create_task(feeding())
+        self._feeding = asyncio.create_task(feed(self._hub, self._listener, filters, opened, self._opening))
 
     async def _publish(self, said: Said) -> Message:
         if not bytes(said.events):

@@ -20,7 +20,7 @@ from projections.gateway.answers import Reflects, Snapshot, TierName
 from projections.gateway.cold_tier import positions_of
 from projections.gateway.flight import Flight
 from projections.gateway.performance import Performance
-from projections.gateway.positions import Positions, reached, told
+from projections.gateway.positions import Positions, never_behind, reached, told
 from projections.gateway.problems import Problem
 from projections.gateway.stores import Aim, Cold, Hot, News
 from projections.views import now_ms
@@ -47,11 +47,6 @@ class Held(NamedTuple):
 
 class Away(Exception):
     """No tier has a field."""
-
-
-def never_behind(positions: Positions, bound_ms: int) -> bool:
-    """Where nobody watches the log."""
-    return False
 
 
 class Reader:
@@ -108,6 +103,11 @@ class Reader:
         bound_ms = self._settings.gateway_stale_ms
         stale = age_ms > bound_ms or self._behind(positions, bound_ms)
         return Reflects(held.tier, positions, field.at, age_ms, field.generation, stale)
+
+    def from_lists(self, reflects: Reflects, positions: Positions) -> Reflects:
+        """The same for lists that were read from the database at ``positions``."""
+        stale = reflects.stale or self._behind(positions, self._settings.gateway_stale_ms)
+        return msgspec.structs.replace(reflects, tier=self.cold.tier, positions=positions, stale=stale)
 
     def encoded(self, held: Held) -> tuple[msgspec.Raw, bytes]:
         """The field as JSON, and what of it is content (its times are none); made once for each field."""

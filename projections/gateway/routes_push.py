@@ -55,26 +55,29 @@ async def stream(request: Request) -> Response:
         raise Problem(503, "full", f"{len(hub.listeners)} listeners are here already", retry_after_s=5)
     stack = AsyncExitStack()
     stack.callback(hub.dismiss, listener)
+    opening = await stack.enter_async_context(AsyncExitStack())
     try:
-        opened = None if what.live else await open_start(hub, what, stack)
+        opened = None if what.live else await open_start(hub, what, opening)
     except BaseException:
         await stack.aclose()
         raise
-    return Stream(hub, listener, filters, opened, stack)
+    return Stream(hub, listener, filters, opened, opening, stack)
 
 
 class Stream(Response):
-    """One listener's answer. ``stack`` ends what was opened for it."""
+    """One listener's answer. ``opening`` ends what was opened for its past, ``stack`` that and the listener."""
 
     def __init__(
-        self, hub: Hub, listener: Listener, filters: Filters, opened: Opened | None, stack: AsyncExitStack
-    ) -> None:
+        self, hub: Hub, listener: Listener, filters: Filters, opened: Opened | None,
+        opening: AsyncExitStack, stack: AsyncExitStack,
+    ) -> None:  # fmt: skip
         super().__init__(headers=HEADERS, media_type="text/event-stream")
         del self.headers["content-length"]
         self._hub = hub
         self._listener = listener
         self._filters = filters
         self._opened = opened
+        self._opening = opening
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +90,9 @@ class Stream(Response):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await send({"type": "http.response.body", "body": RETRY, "more_body": True})
                 leaving = asyncio.create_task(_leaving(self._listener, receive))
-                feeding = asyncio.create_task(feed(self._hub, self._listener, self._filters, self._opened, self._stack))
+                feeding = asyncio.create_task(
+                    feed(self._hub, self._listener, self._filters, self._opened, self._opening)
+                )
                 try:
                     await self._listener.send_all(hand_on, attrgetter("chunk"))
                     await send({"type": "http.response.body", "body": b"", "more_body": False})

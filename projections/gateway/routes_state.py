@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -46,15 +46,10 @@ async def read_rooms(
     if truncated:
         told = await gateway.reader.cold.rooms(field.generation, field.at, after[0] if after else "", limit + 1)
         if told is not None and (not at_least or reached(told[0], at_least)):
-            truncated, rooms, reflects = False, told[1], _of_cold(gateway, reflects, told[0])
+            truncated, rooms, reflects = False, told[1], gateway.reader.from_lists(reflects, told[0])
     page, more = rooms[:limit], len(rooms) > limit
     following = cursors.make("rooms", page[-1].room_id) if more else None
     return Rooms(page, field.rooms_open, following, truncated), reflects
-
-
-def _of_cold(gateway: Gateway, reflects: Reflects, positions: Positions) -> Reflects:
-    changes: Any = {"tier": gateway.reader.cold.tier, "positions": positions}
-    return msgspec.structs.replace(reflects, **changes)
 
 
 async def read_room(gateway: Gateway, room: str, at_least: Positions | None = None) -> tuple[RoomReading, Reflects]:
@@ -70,7 +65,7 @@ async def read_room(gateway: Gateway, room: str, at_least: Positions | None = No
     positions, stored = told
     if stored is None or (at_least and not reached(positions, at_least)):
         raise Problem(404, "no_such_room", f"nobody was ever in {room}, as far as is known")
-    return stored, _of_cold(gateway, reflects, positions)
+    return stored, gateway.reader.from_lists(reflects, positions)
 
 
 async def read_pairs(
@@ -94,7 +89,7 @@ async def read_pairs(
         low, high = after or ("", "")
         told = await gateway.reader.cold.pairs(field.generation, field.at, (low, high), limit + 1, device)
         if told is not None and (not at_least or reached(told[0], at_least)):
-            truncated, pairs, reflects = False, told[1], _of_cold(gateway, reflects, told[0])
+            truncated, pairs, reflects = False, told[1], gateway.reader.from_lists(reflects, told[0])
     page, more = pairs[:limit], len(pairs) > limit
     following = cursors.make("pairs", page[-1].low, page[-1].high) if more else None
     return Pairs(page, field.entanglements_living, following, truncated), reflects

@@ -24,8 +24,8 @@ from projections.backoff import Backoff
 from projections.gateway.filters import Filters
 from projections.gateway.groups import Groups
 from projections.gateway.listener import Listener
+from projections.gateway.positions import never_behind
 from projections.gateway.pushed import message
-from projections.gateway.reader import never_behind
 from projections.gateway.stores import Aim
 from projections.hot import CURRENT_KEY, Names, brief, news, pairs_of, rooms_of
 from projections.views import Views, now_ms

@@ -16,7 +16,7 @@ from deploy.local import loopback
 from projections.gateway import cursors, hub, kept, limits, past, playback, pseudonyms
 from projections.gateway.flight import Rest
 from projections.gateway.kafka_log import kafka_log
-from projections.gateway.kept import Found, Kept, RedisCopies
+from projections.gateway.kept import Found, Kept, RedisCopies, Told
 from projections.gateway.limits import Limiter
 from projections.gateway.optouts import OptOuts, stored_in
 from projections.gateway.past import Past
@@ -111,6 +111,22 @@ async def test_so_many_questions_are_asked_at_a_time(keeping: Kept, monkeypatch:
     assert answers.asked == 3
     assert (await keeping.ask(names[3], lambda: answers.load(names[3]))).tier == "database"
     assert not keeping._flights
+
+
+async def test_a_young_answer_is_stale_where_the_log_has_had_more_for_long() -> None:
+    asked: list[tuple[dict[int, int], int]] = []
+
+    def behind(positions: dict[int, int], bound_ms: int) -> bool:
+        asked.append((positions, bound_ms))
+        return positions[0] < 5
+
+    keeping = Kept(Settings(gateway_stale_ms=7_000), None, Performance(cached=True), behind)
+    stale = [
+        keeping.reflects(Told(Found("", msgspec.Raw(b"1"), {0: at}, now_ms(), "live"), "database")).stale
+        for at in (4, 5)
+    ]
+    assert stale == [True, False]
+    assert asked == [({0: 4}, 7_000), ({0: 5}, 7_000)]
 
 
 async def test_what_is_too_large_is_not_kept(keeping: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

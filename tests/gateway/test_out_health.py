@@ -102,6 +102,7 @@ async def test_lag_freshness_and_who_is_there(chosen: Settings) -> None:
                 return bool(found["reflects"]["stale"] and found["reflects"]["age_ms"] < 100)
 
             await eventually(stale, "an answer that is behind the log")
+            assert (await answered(client, "/history"))["reflects"]["stale"] is True, "the database is behind, too"
             assert sum((await answered(client, "/metrics"))["data"]["lag"].values()) == len(told_all.events)
 
 

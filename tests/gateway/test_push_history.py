@@ -17,6 +17,7 @@ from deploy.backend import Publisher
 from streams.settings import Settings
 from tests.fixtures.gateway import serving
 from tests.gateway.pushing import in_order, logged, publish, publisher, sse, ws
+from tests.gateway.reading import eventually
 from tests.gateway.test_push_events import some
 from tests.worlds import say
 
@@ -138,6 +139,27 @@ async def test_not_too_many_hear_the_past(settings: Settings) -> None:
             full = await client.get("/api/consciousness/stream?from=0")
             assert (full.status_code, full.json()["code"]) == (503, "busy")
             assert int(full.headers["retry-after"]) > 0
+
+
+async def test_who_has_joined_hears_the_past_no_more(settings: Settings) -> None:
+    """And holds no place among those who do, however it listens; nor who is gone before the past has begun."""
+    settings = replace(settings, push_histories_max=1)
+    async with publisher(settings) as log, serving(settings) as served:
+        await publish(log, some(10))
+
+        async def free() -> bool:
+            return served.gateway.hub._histories == 0
+
+        async with sse(served, include="events", **{"from": "0"}) as first:
+            await first.until(lambda: bool(first.of("live")), "the present")
+            await eventually(free, "that its place is free")
+            async with ws(served, filters={"include": ["events"]}, **{"from": "0"}) as (second, socket):
+                await second.until(lambda: bool(second.of("live")), "the present")
+                for _ in range(20):  # each ends what the one before may not even have begun
+                    await socket.send(json.dumps({"type": "subscribe", "from": "0"}))
+                await second.until(lambda: len(second.of("live")) > 1, "the present again")
+                assert second.of("problem") == []
+            await eventually(free, "that all places are free")
 
 
 async def test_subscribing_anew_ends_what_was_before(settings: Settings) -> None:
