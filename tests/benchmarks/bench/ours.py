@@ -56,12 +56,12 @@ def worker(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
     Raises Failed.
     """
     run_id = stage.run_id(row.name)
-    settings = own(stage.settings, run_id, source.topic)
+    settings = own(stage.settings, run_id, source.topic, stage.partitions)
     before = os.getloadavg()[0]
     asyncio.run(topics.create(settings))
     daemons = start(stage, settings, "worker", row.processes, limit_s)
     try:
-        looks, committed = asyncio.run(_look(stage, settings, daemons, source.events))
+        looks, committed = asyncio.run(watch(stage, settings, daemons, source.events))
         count = in_state(settings)
         rows, size, other = asyncio.run(peers.written(stage.broker, run_id))
     finally:
@@ -92,7 +92,7 @@ class Look(NamedTuple):
     cpu_s: float
 
 
-async def _look(stage: Stage, settings: Settings, daemons: Daemons, events: int) -> tuple[list[Look], float]:
+async def watch(stage: Stage, settings: Settings, daemons: Daemons, events: int) -> tuple[list[Look], float]:
     """From the first event until the group's offsets are at the end of the log, and when that was. Raises Failed."""
     topic, group = settings.events_topic, topics.app_id(settings)
     wanted = await broker.ends(stage.broker, topic, settings.partitions)
