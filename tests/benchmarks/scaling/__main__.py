@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deploy.cli import INTERRUPTED
 from streams.errors import FieldError
 from tests.benchmarks.bench import figures, machine, ours, paced, rows, setup
 from tests.benchmarks.bench.__main__ import FAILURES, say, session
@@ -144,6 +145,9 @@ def main() -> int:
     except FieldError as error:
         print(f"scaling: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print(f"scaling: stopped; what there is is in {given.out}", file=sys.stderr)
+        return INTERRUPTED
     finally:
         parts.end()
     for part in given.parts:
