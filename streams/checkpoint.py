@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streams import metrics, topics
 from streams.assignment import Assignment, Partition
@@ -19,11 +19,18 @@ from streams.errors import DeliveryError
 from streams.fold.partition import Checkpoint
 from streams.settings import Settings
 
+TOGETHER_BYTES: Final = 16 * 1024 * 1024
+"""Partitions are written together until they have so much: what waits for Kafka is in memory several times."""
+
 
 class _Plan(NamedTuple):
     part: Partition
     checkpoint: Checkpoint
     covered: list[Any]
+
+    @property
+    def size(self) -> int:
+        return sum(len(value) for values in (self.checkpoint.changes, self.checkpoint.records) for _, value in values)
 
 
 class Checkpointer:
@@ -44,17 +51,21 @@ class Checkpointer:
         Raises DeliveryError.
         """
         async with self._one:
-            started = time.perf_counter()
-            plans = []
+            started, moved = time.perf_counter(), False
+            plans: list[_Plan] = []
             for part in list(assignment.partitions.values()):
                 if assignment.current and part.waiting:
+                    moved = True
                     plans.append(_Plan(part, *part.plan(assignment.writer)))
                     await asyncio.sleep(0)  # encoding a partition takes long enough
-            if not plans:
-                return False
-            await self._write(plans, assignment)
-            metrics.CHECKPOINT_SECONDS.observe(time.perf_counter() - started)
-            return True
+                    if sum(plan.size for plan in plans) >= TOGETHER_BYTES:
+                        await self._write(plans, assignment)
+                        plans = []
+            if plans:
+                await self._write(plans, assignment)
+            if moved:
+                metrics.CHECKPOINT_SECONDS.observe(time.perf_counter() - started)
+            return moved
 
     async def _write(self, plans: list[_Plan], assignment: Assignment) -> None:
         deliveries = self._delivery.take()
