@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, NoReturn
 
 from faust.types import TP
@@ -209,7 +209,7 @@ class Folding:
     async def _assigned(self, _app: Any, _assigned: set[TP], **_: Any) -> None:
         """Recovery reads the changelog from its beginning, whatever Faust remembers of an earlier one.
 
-        What that had read was let go when the folds were built of it.
+        What that had read was let go as the folds were built of it.
         """
         self._table.data.data.clear()
         offsets = self._app.tables.recovery.active_offsets
@@ -226,7 +226,7 @@ class Folding:
         if generation != self._app.consumer_generation_id:
             return  # another rebalance has begun; it recovers again
         bounds = {tp.partition: (int(starts[tp] or 0), int(end or 0)) for tp, end in ends.items()}
-        records = [(key, value) for key, value in self._table.data.data.items() if value]
+        records = _taken(self._table.data.data)
         assignment = assignments.load(records, bounds, generation, self._incarnation, self._settings)
         for part in [part for part in assignment.partitions.values() if part.fold.lost]:
             log.warning(
@@ -239,9 +239,16 @@ class Folding:
         topic = self._settings.events_topic
         consumer.begin_at({TP(topic, part.number): part.next_offset for part in assignment.partitions.values()})
         self._assignment = assignment
-        self._table.data.data.clear()  # the folds have it; twice a large state is too much
         self._intake.events = 0
         log.info("generation %s: partitions %s", generation, sorted(bounds))
+
+
+def _taken(recovered: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a table, which loses them: a large state should not be there twice."""
+    while recovered:
+        key, value = recovered.popitem()
+        if value:
+            yield key, value
 
 
 async def guarded(work: Callable[..., Awaitable[None]], *args: Any) -> None:

@@ -101,8 +101,6 @@ class Checkpointer:
         for some in (keys[:1], keys[1:]):
             gone = [self._table.send_changelog(part.number, key, None, value_serializer="raw") for key in some]
             await acknowledged(gone, self._changelog_topic, "tombstones of a changelog that lost records")
-        for key in keys:
-            self._table.data.data.pop(key, None)
 
     def _send_change(self, plan: _Plan, key: bytes, value: bytes) -> Any:
         self._check_size(value, plan, self._changes_topic)
