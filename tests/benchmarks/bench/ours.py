@@ -135,11 +135,11 @@ def projector(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
     finally:
         end(daemons.children)
         asyncio.run(peers.clear(stage.broker, run_id))
-    count = drop_database(settings)
+    count, size = drop_database(settings)
     share = (rows - first) / rows
     return Run(
         events=int(rows), wall_s=(now - first_at) / share, cpu_s=(cpu - first_cpu) / share, count=count,
-        committed_s=(now - first_at) / share, rss_mb=daemons.rss_mb(), load_average=before,
+        committed_s=(now - first_at) / share, rss_mb=daemons.rss_mb(), load_average=before, other_bytes=size,
     )  # fmt: skip
 
 
@@ -157,12 +157,12 @@ def copy(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
             time.sleep(POLL_S)
     finally:
         child.end()
-    count, found = drop_database(settings), peers.result(child)
+    (count, size), found = drop_database(settings), peers.result(child)
     if found is None:
         raise Failed(f"it gave no result: {child.tail()}")
     return Run(
         events=found["events"], wall_s=found["wall_s"], cpu_s=found["cpu_s"], count=count,
-        committed_s=found["wall_s"], rss_mb=child.rss_mb, load_average=before,
+        committed_s=found["wall_s"], rss_mb=child.rss_mb, load_average=before, other_bytes=size,
     )  # fmt: skip
 
 
@@ -176,12 +176,13 @@ def make_database(settings: Settings) -> None:
     _as_owner(settings, "CREATE DATABASE {}")
 
 
-def drop_database(settings: Settings) -> int:
-    """How many raw rows it had; it is gone afterwards."""
+def drop_database(settings: Settings) -> tuple[int, int]:
+    """How many raw rows it had, and their bytes on disk with all indexes; it is gone afterwards."""
+    asked = "SELECT (SELECT count(*) FROM consciousness_events), hypertable_size('consciousness_events')"
     with psycopg.connect(settings.database_url) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM consciousness_events").fetchone() or (0,)
+        count, size = connection.execute(asked).fetchone() or (0, 0)
     _as_owner(settings, "DROP DATABASE {} WITH (FORCE)")
-    return int(count)
+    return int(count), int(size)
 
 
 def _as_owner(settings: Settings, statement: str) -> None:
