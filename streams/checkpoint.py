@@ -53,14 +53,16 @@ class Checkpointer:
         async with self._one:
             started, moved = time.perf_counter(), False
             plans: list[_Plan] = []
+            size = 0
             for part in list(assignment.partitions.values()):
                 if assignment.current and part.waiting:
                     moved = True
                     plans.append(_Plan(part, *part.plan(assignment.writer)))
                     await asyncio.sleep(0)  # encoding a partition takes long enough
-                    if sum(plan.size for plan in plans) >= TOGETHER_BYTES:
+                    size += plans[-1].size
+                    if size >= TOGETHER_BYTES:
                         await self._write(plans, assignment)
-                        plans = []
+                        plans, size = [], 0
             if plans:
                 await self._write(plans, assignment)
             if moved:
