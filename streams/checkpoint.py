@@ -47,7 +47,7 @@ class Checkpointer:
     async def run(self, assignment: Assignment) -> bool:
         """Checkpoint all partitions that have moved; False when none had.
 
-        Returns early, with nothing acknowledged, when the partitions are revoked meanwhile.
+        Returns early when the partitions are revoked meanwhile; what is not written by then is not acknowledged.
         Raises DeliveryError.
         """
         async with self._one:
