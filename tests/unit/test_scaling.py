@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.bench import load
-from tests.benchmarks.scaling import devices, report
+from tests.benchmarks.bench.setup import ROOT
+from tests.benchmarks.scaling import capacity, devices, report
 from tests.benchmarks.scaling.__main__ import arguments, attempt
 
 
@@ -20,8 +21,8 @@ def test_first_there_is_one_event_of_each_device() -> None:
     assert [event.device for event in load.events(100, devices=100)] != [event.device for event in found[:100]]
 
 
-@pytest.mark.parametrize(("count", "shards"), [(1, 64), (65_536, 64), (65_537, 128), (1_000_000, 1_024)])
-def test_shards_grow_with_the_devices(count: int, shards: int) -> None:
+@pytest.mark.parametrize(("count", "shards"), [(1, 64), (4_096, 64), (4_097, 128), (1_000_000, 16_384), (9**9, 16_384)])
+def test_shards_grow_with_the_devices_up_to_what_can_be_recovered(count: int, shards: int) -> None:
     assert devices.advised_shards(count, 4) == shards
 
 
@@ -65,3 +66,20 @@ def test_a_failure_is_a_row() -> None:
 
     assert attempt({"asked": 1}, fails) == {"asked": 1, "problem": "gone"}
     assert attempt({"asked": 1}, lambda: {"rate": 2.0}) == {"asked": 1, "rate": 2.0, "problem": ""}
+
+
+def test_what_devices_take_follows_from_their_events() -> None:
+    assumed = capacity.Assumed(events_per_device_s=0.5, days=10, copies=2, used=0.5, core_hour=0.1, gb_month=0.2)
+    measured = capacity.Measured(cpu_s_per_million=200, log_bytes=100, row_bytes=300, device_bytes=2_000)
+    found = capacity.needs(100_000, assumed, measured)
+    assert (found.events_per_s, found.cores, found.worker_gb) == (50_000, 20, 0.2)
+    assert (found.log_gb, found.rows_gb) == (8_640, 12_960)
+    assert (found.cores_cost, found.disk_cost) == pytest.approx((20 * 730 * 0.1, 21_600 * 0.2))
+    assert found.cost == found.cores_cost + found.disk_cost
+    assert capacity.needs(1, assumed, measured).cores == 2
+    assert capacity.carried(20, assumed, measured) == pytest.approx(50_000)
+
+
+def test_the_page_has_what_is_computed() -> None:
+    page = (ROOT / "tests/benchmarks/CAPACITY.md").read_text()
+    assert capacity.table([1_000, 100_000, 10_000_000], capacity.Assumed(), capacity.Measured()) in page

@@ -30,8 +30,10 @@ from tests.benchmarks.bench.stage import Stage, own
 READY = re.compile(r"generation \S+: partitions \[\d")
 """What the worker's log says when it has its state."""
 TICK_S = 0.01
-SHARD_DEVICES = 256
-"""A shard's record is written whole when one of them has changed, and there may be too many records to recover."""
+SHARD_DEVICES = 16
+"""A shard's record is written whole when one of them has changed; the fewer, the more records there are to write."""
+SHARDS_MAX = 65_536
+"""In all; more take long to recover and to write."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Size:
 
 
 def advised_shards(devices: int, partitions: int) -> int:
-    """Shards a partition for so many devices: the default until a shard has SHARD_DEVICES."""
+    """Shards a partition for so many devices, of which few speak between two checkpoints: SHARD_DEVICES in each."""
     shards = Settings().shards
-    while shards * SHARD_DEVICES * partitions < devices:
+    while shards * partitions < min(devices / SHARD_DEVICES, SHARDS_MAX):
         shards *= 2
     return shards
 
