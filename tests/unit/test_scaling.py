@@ -51,6 +51,11 @@ def test_what_is_beyond_the_knee(row: dict[str, Any], beyond: bool) -> None:
     assert report.beyond_knee(row) is beyond
 
 
+def test_workers_that_hardly_met_measure_nothing() -> None:
+    assert report.unmeasured(0.3) == ""
+    assert "more --events" in report.unmeasured(0.29)
+
+
 def test_what_can_be_chosen() -> None:
     chosen = arguments(["workers", "--forms", "frame", "--workers", "1,2"])
     assert (chosen.parts, chosen.forms, chosen.workers) == (["workers"], ["frame"], [1, 2])
@@ -69,8 +74,10 @@ def test_a_failure_is_a_row() -> None:
 
 
 def test_what_devices_take_follows_from_their_events() -> None:
-    assumed = capacity.Assumed(events_per_device_s=0.5, days=10, copies=2, used=0.5, core_hour=0.1, gb_month=0.2)
-    measured = capacity.Measured(cpu_s_per_million=200, log_bytes=100, row_bytes=300, device_bytes=2_000)
+    assumed = capacity.Assumed(
+        events_per_device_s=0.5, days=10, copies=2, used=0.5, core_hour=0.1, gb_month=0.2, row_bytes=300
+    )
+    measured = capacity.Measured(cpu_s_per_million=200, log_bytes=100, device_bytes=2_000)
     found = capacity.needs(100_000, assumed, measured)
     assert (found.events_per_s, found.cores, found.worker_gb) == (50_000, 20, 0.2)
     assert (found.log_gb, found.rows_gb) == (8_640, 12_960)

@@ -95,7 +95,7 @@ def working(stage: Stage, form: str, workers: int, events: int) -> dict[str, Any
     source = stage.filled(form, events)
     row = rows.Row(f"{form}-{workers}", "", rows.ONCE, "worker", "all tables", form, processes=workers)
     found = ours.worker(row, stage, source, LIMIT_S)
-    found.problem = figures.problem(found, source.events, None)
+    found.problem = figures.problem(found, source.events, None) or report.unmeasured(found.details["measured_share"])
     return found.plain()
 
 

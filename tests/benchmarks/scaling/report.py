@@ -34,6 +34,7 @@ COLUMNS: dict[str, Sequence[Column]] = {
         ("CPU s per 1M", "cpu_s_per_million", ".2f"),
         ("RSS MB, all", "rss_mb", ",.0f"),
         ("changelog bytes an event", "changelog_bytes_per_event", ",.0f"),
+        ("share measured", "details.measured_share", ".0%"),
     ),
     "load": (
         ("events/s asked for", "asked", ",d"),
@@ -46,6 +47,7 @@ COLUMNS: dict[str, Sequence[Column]] = {
         ("cores of the worker", "cores", ".2f"),
     ),
 }
+SHARE_MIN = 0.3
 LATE_MS = 1_000.0
 """A median beyond this is a queue that grows: the load is above what can be carried."""
 
@@ -68,6 +70,11 @@ def cell(row: Mapping[str, Any], name: str, form: str) -> str:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return "" if value is None else format(value, form)
+
+
+def unmeasured(share: float) -> str:
+    """Why a run of several workers says nothing: too much was folded before all of them took part."""
+    return "" if share >= SHARE_MIN else f"only {share:.0%} was folded by all of them together: more --events"
 
 
 def beyond_knee(row: Mapping[str, Any]) -> bool:
