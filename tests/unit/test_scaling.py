@@ -77,7 +77,7 @@ def test_what_devices_take_follows_from_their_events() -> None:
     assumed = capacity.Assumed(
         events_per_device_s=0.5, days=10, copies=2, used=0.5, core_hour=0.1, gb_month=0.2, row_bytes=300
     )
-    measured = capacity.Measured(cpu_s_per_million=200, log_bytes=100, device_bytes=2_000)
+    measured = capacity.Measured(cpu_s_per_million=200, log_bytes=100, row_bytes=300, device_bytes=2_000)
     found = capacity.needs(100_000, assumed, measured)
     assert (found.events_per_s, found.cores, found.worker_gb) == (50_000, 20, 0.2)
     assert (found.log_gb, found.rows_gb) == (8_640, 12_960)

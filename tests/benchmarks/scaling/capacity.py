@@ -23,6 +23,8 @@ class Measured:
     """everything that an event goes through, a hundred listeners included"""
     log_bytes: float = 190.0
     """of a single JSON event in the log"""
+    row_bytes: float = 340.0
+    """of its row in the database, indexes included"""
     device_bytes: float = 2_300.0
     """of a worker's memory"""
 
@@ -37,8 +39,6 @@ class Assumed:
     used: float = 0.5
     core_hour: float = 0.04
     gb_month: float = 0.10
-    row_bytes: float = 500.0
-    """of an event's row in the database, indexes included"""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def needs(devices: int, assumed: Assumed, measured: Measured) -> Needs:
     cores = max(2, math.ceil(events_per_s * measured.cpu_s_per_million / 1e6 / assumed.used))
     kept = events_per_s * DAY_S * assumed.days
     log_gb = kept * measured.log_bytes * assumed.copies / 1e9
-    rows_gb = kept * assumed.row_bytes / 1e9
+    rows_gb = kept * measured.row_bytes / 1e9
     return Needs(
         devices, events_per_s, cores, devices * measured.device_bytes / 1e9, log_gb, rows_gb,
         cores * HOURS * assumed.core_hour, (log_gb + rows_gb) * assumed.gb_month,
