@@ -74,9 +74,7 @@ def test_a_failure_is_a_row() -> None:
 
 
 def test_what_devices_take_follows_from_their_events() -> None:
-    assumed = capacity.Assumed(
-        events_per_device_s=0.5, days=10, copies=2, used=0.5, core_hour=0.1, gb_month=0.2, row_bytes=300
-    )
+    assumed = capacity.Assumed(events_per_device_s=0.5, days=10, copies=2, used=0.5, core_hour=0.1, gb_month=0.2)
     measured = capacity.Measured(cpu_s_per_million=200, log_bytes=100, row_bytes=300, device_bytes=2_000)
     found = capacity.needs(100_000, assumed, measured)
     assert (found.events_per_s, found.cores, found.worker_gb) == (50_000, 20, 0.2)
