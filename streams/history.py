@@ -24,6 +24,10 @@ from streams.validate import Limits
 
 POLL_MS: Final = 500
 FETCH_BYTES: Final = 4 * 1024 * 1024
+WAIT_MS: Final = 10
+"""How long a broker may hold back an answer at the end of the log, where nobody waits for more: until then it answers
+nothing else of this consumer's, such as the question for its next partition.
+"""
 
 
 class History(Protocol):
@@ -122,6 +126,7 @@ class KafkaHistory:
             auto_offset_reset="none",  # records that go while we read are an error, not a reason to jump to the end
             enable_auto_commit=False,
             max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=WAIT_MS,
         )
 
     def _place(self, partition: int) -> TopicPartition:

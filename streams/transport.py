@@ -118,7 +118,9 @@ class Consumer(driver.Consumer):
         self._idle.set()
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        """Faust's two loops call into each other without asking: where that is uvloop's, the process may crash."""
+        own = asyncio.SelectorEventLoop()
+        return ConsumerThread(self, loop=self.loop, thread_loop=own, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """One message for each batch of the input topic, and one for what a fetch brought of another (the changelog).

@@ -15,8 +15,9 @@ import msgspec
 from deploy import context, generations
 from deploy.commands.output import print_json
 from deploy.generations import Generation
-from deploy.replay import checks, child, compare, planning, runs, switching, tiers
+from deploy.replay import checks, compare, planning, runs, switching, tiers
 from deploy.replay.compare import Verdict
+from streams import engine
 from streams.errors import InputError
 from streams.replay.span import Span, span
 from streams.settings import Settings
@@ -55,12 +56,9 @@ def register(commands: Any) -> None:
     listing.add_argument("--json", action="store_true", help="as schema/cli/replay-list.json says")
     drop = actions.add_parser("drop", help="stop it and delete all that it has")
     drop.add_argument("name")
-    fold = actions.add_parser("fold")  # one process of `run`
-    for name, kind in (("partition", int), ("end", int), ("span", str), ("rate", str)):
-        fold.add_argument(f"--{name}", type=kind, required=True)
     handlers = {
         plan: run_plan, run: run_run, verify: run_verify, switch: run_switch, listing: run_list, drop: run_drop,
-        fold: run_fold, actions.choices["undo"]: run_undo,
+        actions.choices["undo"]: run_undo,
     }  # fmt: skip
     for command, handler in handlers.items():
         command.set_defaults(handler=handler)
@@ -97,6 +95,7 @@ def run_run(args: argparse.Namespace) -> int:
         generations.stage(settings, name, "inspection")
         print(f"a part of the log, to look at: `field state --generation {name}`; `field replay drop {name}` ends it")
         return 0
+    engine.collect_seldom()
     verdict = asyncio.run(compare.compare(replay.live, replay.ours))
     _store(replay.ours, verdict)
     _tell(verdict)
@@ -119,6 +118,7 @@ def run_verify(args: argparse.Namespace) -> int:
     if named.stage != "following":
         raise InputError(f"{named.name} is {named.stage}: only what follows the log can be compared as a whole")
     ours, beside = named.over(settings), None if named.current else seen.over(settings)
+    engine.collect_seldom()
     verdict = None if beside is None else asyncio.run(compare.compare(beside, ours))
     found = asyncio.run(tiers.check(ours, beside)) if beside is None or args.tiers else []
     if verdict is not None:
@@ -167,12 +167,6 @@ def run_drop(args: argparse.Namespace) -> int:
         print(f"not deleted, {line}", file=sys.stderr)
     print(f"{args.name} is gone")
     return 0
-
-
-def run_fold(args: argparse.Namespace) -> int:
-    part = msgspec.json.decode(args.span, type=Span, strict=False)
-    rate = None if args.rate == "-" else float(args.rate)
-    return child.run(_settings(), args.partition, args.end, part, rate)
 
 
 def _settings() -> Settings:

@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from deploy.positions import LogWatch
-from deploy.replay.child import PAUSED, Told
-from deploy.supervisor import field_command
+from deploy.replay.child import PAUSED, Told, command
 from streams.errors import FieldError, PartUnavailable
 from streams.replay.span import Span
 from streams.settings import Settings, identity
@@ -71,7 +70,9 @@ class Runner:
 
     async def run(self) -> bool:
         """All partitions; False when it was paused. Raises ReplayFailed with the first error of a process."""
-        tasks = [asyncio.create_task(self._fold(partition)) for partition in self._ends]
+        # the longest first: begun last, it would run alone
+        order = sorted(self._ends, key=lambda partition: -self._ends[partition])
+        tasks = [asyncio.create_task(self._fold(partition)) for partition in order]
         try:
             return all(await asyncio.gather(*tasks))
         except BaseException:
@@ -96,10 +97,8 @@ class Runner:
         async with self._slots:
             if self.stopping:
                 return False
-            words = ["replay", "fold", "--partition", str(partition), "--end", str(self._ends[partition])]
-            words += ["--span", msgspec.json.encode(self._span).decode(), "--rate", self._share()]
             child = await asyncio.create_subprocess_exec(
-                *field_command(*words),
+                *command(partition, self._ends[partition], self._span, self._share()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -148,11 +148,12 @@ class JoinedHistory:
         return self._log
 
 
-async def check(archive: ArchiveHistory, log: History) -> None:
+async def check(archive: ArchiveHistory, log: History, only: int | None = None) -> None:
     """Raises HistoryError when the archive is of another log than ``log``: it is longer, or its last record was
-    received at another time."""
+    received at another time. ``only``: the one partition to look at; None: all of them."""
     bounds = await log.bounds()
-    for number, files in archive.files.items():
+    for number in archive.files if only is None else archive.files.keys() & {only}:
+        files = archive.files[number]
         first, end = bounds.get(number, (0, 0))
         last = await archive.last(number)
         same = files[-1].last < end
@@ -169,9 +170,10 @@ async def check(archive: ArchiveHistory, log: History) -> None:
 
 
 @asynccontextmanager
-async def open_history(settings: Settings) -> AsyncIterator[StoredHistory]:
+async def open_history(settings: Settings, only: int | None = None) -> AsyncIterator[StoredHistory]:
     """The history of the configured log: the archive of FIELD_ARCHIVE, where there is one, then Kafka.
 
+    ``only``: the one partition that will be asked for, which saves looking whether the others fit; None: any.
     Raises HistoryError when the archive is damaged or of another log, PartUnavailable.
     """
     async with KafkaHistory(settings) as log:
@@ -179,5 +181,5 @@ async def open_history(settings: Settings) -> AsyncIterator[StoredHistory]:
             yield log
             return
         archive = ArchiveHistory(Store(settings.archive, settings.events_topic), settings.partitions)
-        await check(archive, log)
+        await check(archive, log, only)
         yield JoinedHistory(archive, log)

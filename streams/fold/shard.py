@@ -5,6 +5,8 @@ Pure. The shard is the unit of atomicity: what one event did to any table is in 
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from streams.errors import FoldVersionError
@@ -49,6 +51,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ShardRecord, strict=False).decode
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode_position = msgspec.msgpack.Decoder(_Position).decode
+
+_HEAD_FIELDS: Final = len(_Head.__struct_fields__)
+_HEAD_ARRAY: Final = bytes([0x90 + _HEAD_FIELDS])
+_ARRAYS: Final = frozenset(0x90 + len(kind.__struct_fields__) for kind in (ShardRecord, _Position))
+"""The first byte of our records: MessagePack arrays of so many."""
+_SHORT_TEXT: Final = 0xA0
+_NUMBERS: Final = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}
+"""Bytes of a whole number by its first one, else 1; what is no number is refused by the decoder."""
 
 
 class Shard:
@@ -204,10 +214,23 @@ def record_held(value: bytes) -> int:
 
 
 def _head(value: bytes) -> _Head:
+    """The first fields alone: a decoder would look through all of the record, which may have hundreds of kilobytes."""
     try:
-        return _decode_head(value)
+        return _decode_head(_front(value) or value)
     except msgspec.DecodeError as error:
         raise _not_ours(error) from error
+
+
+def _front(value: bytes) -> bytes:
+    """An array of the first fields, a short text and numbers; nothing where a record does not begin as ours do."""
+    if len(value) < 2 or value[0] not in _ARRAYS or value[1] & 0xE0 != _SHORT_TEXT:
+        return b""
+    end = 2 + (value[1] & 0x1F)
+    for _ in range(_HEAD_FIELDS - 1):
+        if end >= len(value):
+            return b""
+        end += _NUMBERS.get(value[end], 1)
+    return _HEAD_ARRAY + value[1:end]
 
 
 def _record(value: bytes) -> ShardRecord:

@@ -90,9 +90,14 @@ async def floor(settings: Settings) -> float:
 
 
 def run(settings: Settings, count: int, log: Path) -> dict[str, float]:
-    """Start a worker with a generation of its own and watch its counters until all is folded and committed."""
+    """A worker with a generation of its own."""
     settings = replace(settings, generation=f"{settings.generation}-{time.time_ns() % 10**9}", worker_metrics_port=0)
     asyncio.run(topics.create(settings))
+    return fold(settings, count, log)
+
+
+def fold(settings: Settings, count: int, log: Path) -> dict[str, float]:
+    """Start a worker and watch its counters until all ``count`` events are folded and committed, then end it."""
     environ = {**os.environ, **exports(settings, secrets=True)}
     with log.open("w") as out:
         process = subprocess.Popen(

@@ -78,6 +78,7 @@ def test_a_driver_that_is_killed_again_and_again_has_what_the_log_has(tmp_path: 
         step = len(sent) // KILLS + 1
         with subprocess.Popen([sys.executable, "-c", RUN], env=environ, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
+            assert child.stdout.readline().startswith(b"the fold: ")
             assert child.stdout.readline() == b"up\n"
             with Store(settings) as store:
                 for start in range(at, min(at + step, len(sent)), 20):

@@ -156,6 +156,9 @@ async def test_an_archive_longer_than_the_log_or_of_other_times_is_refused(store
             await check(ArchiveHistory(store), log)
         with pytest.raises(HistoryError, match="is of another log"):
             await archive(log, store, 1, rest=True)
+        with pytest.raises(HistoryError, match="is of another log"):
+            await check(ArchiveHistory(store), log, 0)
+        await check(ArchiveHistory(store), log, 1)  # who reads another partition
 
 
 def test_gaps_are_what_no_file_has():

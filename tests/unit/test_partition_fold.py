@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streams import changes
@@ -12,6 +13,7 @@ from streams.fold.digest import digest, tables
 from streams.fold.merge import read_rooms
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.fold.rules import Rules
+from streams.fold.shard import ShardRecord, position_record, record_position, record_shards, record_version
 from tests.worlds import START_S, event_id, say
 
 
@@ -152,6 +154,34 @@ def test_the_first_rows_of_every_shard_are_full() -> None:
     assert rows(one.checkpoint("1-a")).full
     one.fold(2, echoes(20)[:1])
     assert not rows(one.checkpoint("1-a")).full
+
+
+NUMBERS = (0, 127, 128, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, (1 << 62) + 5)
+
+
+@pytest.mark.parametrize("position", [-1, -33, *NUMBERS])
+@pytest.mark.parametrize("version", ["", "2-abc", "v" * 31, "v" * 32, "v" * 300])
+def test_a_record_is_read_in_front_as_it_is_as_a_whole(position: int, version: str) -> None:
+    for number in NUMBERS:
+        of_shard = ShardRecord(version, number, 3, number, position, [], [], [], {})
+        value = msgspec.msgpack.encode(of_shard)
+        assert record_position(value) == position
+        assert record_version(value) == version
+        assert record_shards(value) == number
+    held = position_record(7, 64, position, Rules(), 5)
+    assert (record_position(held), record_shards(held)) == (position, 64)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xa1", b"\xa1a", b"\xa1a\x00\x00\x00", b"\xa1a\x00\x00\x00\xcf\x00"])
+def test_a_record_that_is_cut_in_front_is_refused(rest: bytes) -> None:
+    with pytest.raises(FoldVersionError, match="not of this version"):
+        record_position(b"\x99" + rest)
+
+
+@pytest.mark.parametrize("odd", [b"\xc0", b"\xa1b", b"\x90", b"\x80", b"\xcb" + b"\x00" * 8])
+def test_a_place_that_is_no_number_is_refused(odd: bytes) -> None:
+    with pytest.raises(FoldVersionError, match="not of this version"):
+        record_position(b"\x99\xa1a\x00\x00\x00" + odd + b"\x90\x90\x90\x80")
 
 
 def test_a_record_of_another_format_is_named() -> None:

@@ -214,7 +214,7 @@ async def test_a_child_hears_what_was_said_while_it_was_started(
 ) -> None:
     heard = tmp_path / "heard"
     code = f"import sys; open({str(heard)!r}, 'w').write(sys.stdin.readline().strip()); sys.exit(75)"
-    monkeypatch.setattr(run_module, "field_command", lambda *words: [sys.executable, "-c", code, *words])
+    monkeypatch.setattr(run_module, "command", lambda *words: [sys.executable, "-c", code])
     start = asyncio.create_subprocess_exec
     runner = Runner(Settings(home=str(tmp_path)), Span(), {0: 1}, 1, None)
 
@@ -229,6 +229,18 @@ async def test_a_child_hears_what_was_said_while_it_was_started(
     monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
     assert not await runner.run()
     assert heard.read_text() == what
+
+
+async def test_the_longest_partition_is_begun_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun: list[int] = []
+
+    def command(partition: int, *_: Any) -> list[str]:
+        begun.append(partition)
+        return [sys.executable, "-c", ""]
+
+    monkeypatch.setattr(run_module, "command", command)
+    assert await Runner(Settings(home=str(tmp_path)), Span(), {0: 5, 1: 9, 2: 0, 3: 7}, 1, None).run()
+    assert begun == [1, 3, 0, 2]
 
 
 def test_what_only_judges_holds_no_more_than_l_of_quiet_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -352,3 +352,18 @@ async def test_a_send_that_fails_is_an_error_with_a_name() -> None:
     bad.set_exception(OSError("gone"))
     with pytest.raises(DeliveryError, match=r"shards not acknowledged.*gone"):
         await acknowledged([good, bad], "changelog", "shards")
+
+
+def test_a_worker_that_faust_does_not_stop_ends_all_the_same() -> None:
+    code = (
+        "import asyncio, signal, faust; from streams import app\n"
+        "class Folding:\n"
+        "    async def finish(self): print('kept')\n"
+        "async def never(self, signal): await asyncio.Event().wait()\n"
+        "faust.Worker._stop_on_signal, app.STOP_S = never, 0.1\n"
+        "worker = app.Worker.__new__(app.Worker)\n"
+        "worker._folding = Folding()\n"
+        "asyncio.run(worker._stop_on_signal(signal.SIGTERM))"
+    )
+    done = subprocess.run([sys.executable, "-uc", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "kept\n"), done.stderr
