@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, NoReturn
 
 from faust.types import TP
@@ -26,7 +26,6 @@ from streams.delivery import Delivery
 from streams.errors import FieldError, StalledError
 from streams.intake import Intake
 from streams.settings import Settings
-from streams.table import parse_key
 from streams.watchdog import CommitAge, Pulse, Watchdog
 
 log = logging.getLogger("field.worker")
@@ -36,6 +35,12 @@ MEASURE_S: Final = 1.0
 
 LAST_WORDS_S: Final = 5.0
 """How long a stuck process may take to say why it leaves."""
+
+RECOVERY_BUFFER: Final = 2
+"""Fetches of the changelog that Faust keeps before the table takes them; with 1 it reads on for ever."""
+
+NOTHING_READ: Final = -1
+"""Faust's last offset of a changelog of which it has read nothing."""
 
 AHEAD: Final = 2
 """Folding waits for the running checkpoint when it is so many times ``checkpoint_events`` ahead of it."""
@@ -71,7 +76,10 @@ class Folding:
         self._events = app.topic(settings.events_topic, partitions=settings.partitions, **raw)
         changes = app.topic(settings.changes_topic, **raw)
         rejected = app.topic(settings.rejected_topic, **raw)
-        self._table = app.Table("shards", key_type=bytes, value_type=bytes, partitions=settings.partitions)
+        self._table = app.Table(
+            "shards", key_type=bytes, value_type=bytes, partitions=settings.partitions,
+            recovery_buffer_size=RECOVERY_BUFFER,
+        )  # fmt: skip
         self._delivery = Delivery(self._events, rejected, settings)
         self._intake = Intake(self._delivery, settings)
         self._checkpointer = Checkpointer(self._table, changes, self._delivery, settings)
@@ -198,12 +206,15 @@ class Folding:
             metrics.LAG.clear()
         self._delivery.take()
 
-    async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
-        """The memory store keeps keys of partitions that went away: drop them before recovery reads ours."""
-        ours = {tp.partition for tp in assigned}
-        data = self._table.data.data
-        for key in [key for key in data if parse_key(key)[0] not in ours]:
-            del data[key]
+    async def _assigned(self, _app: Any, _assigned: set[TP], **_: Any) -> None:
+        """Recovery reads the changelog from its beginning, whatever Faust remembers of an earlier one.
+
+        What that had read was let go as the folds were built of it.
+        """
+        self._table.data.data.clear()
+        offsets = self._app.tables.recovery.active_offsets
+        for tp in offsets:
+            offsets[tp] = NOTHING_READ
 
     async def _recovered(self) -> None:
         """All changelog records of our partitions are in the table: build the folds from them."""
@@ -215,7 +226,7 @@ class Folding:
         if generation != self._app.consumer_generation_id:
             return  # another rebalance has begun; it recovers again
         bounds = {tp.partition: (int(starts[tp] or 0), int(end or 0)) for tp, end in ends.items()}
-        records = [(key, value) for key, value in self._table.data.data.items() if value]
+        records = _taken(self._table.data.data)
         assignment = assignments.load(records, bounds, generation, self._incarnation, self._settings)
         for part in [part for part in assignment.partitions.values() if part.fold.lost]:
             log.warning(
@@ -230,6 +241,14 @@ class Folding:
         self._assignment = assignment
         self._intake.events = 0
         log.info("generation %s: partitions %s", generation, sorted(bounds))
+
+
+def _taken(recovered: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a table, which loses them: a large state should not be there twice."""
+    while recovered:
+        key, value = recovered.popitem()
+        if value:
+            yield key, value
 
 
 async def guarded(work: Callable[..., Awaitable[None]], *args: Any) -> None:

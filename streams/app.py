@@ -54,6 +54,7 @@ def make_app(settings: Settings) -> FieldApp:
         topic_replication_factor=settings.replication,
         topic_allow_declare=False,  # streams.topics creates all of them, with what Faust cannot say
         topic_disable_leader=True,
+        Table=transport.Shards,
         table_standby_replicas=0,
         web_enabled=False,
         web_tables_enabled=False,

@@ -138,7 +138,7 @@ def load(
         by_partition[parse_key(key)[0]].append((key, value))
     partitions = {}
     for number, (start, end) in sorted(bounds.items()):
-        partitions[number] = load_partition(number, by_partition[number], end, settings)
+        partitions[number] = load_partition(number, by_partition.pop(number, []), end, settings)
         _check_log(partitions[number].fold, start, end, settings.events_topic)
     return Assignment(generation, f"{generation}-{incarnation}", partitions)
 

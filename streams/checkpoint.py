@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streams import metrics, topics
 from streams.assignment import Assignment, Partition
@@ -19,11 +19,18 @@ from streams.errors import DeliveryError
 from streams.fold.partition import Checkpoint
 from streams.settings import Settings
 
+TOGETHER_BYTES: Final = 16 * 1024 * 1024
+"""Partitions are written together until they have so much: what waits for Kafka is in memory several times."""
+
 
 class _Plan(NamedTuple):
     part: Partition
     checkpoint: Checkpoint
     covered: list[Any]
+
+    @property
+    def size(self) -> int:
+        return sum(len(value) for values in (self.checkpoint.changes, self.checkpoint.records) for _, value in values)
 
 
 class Checkpointer:
@@ -40,21 +47,27 @@ class Checkpointer:
     async def run(self, assignment: Assignment) -> bool:
         """Checkpoint all partitions that have moved; False when none had.
 
-        Returns early, with nothing acknowledged, when the partitions are revoked meanwhile.
+        Returns early when the partitions are revoked meanwhile; what is not written by then is not acknowledged.
         Raises DeliveryError.
         """
         async with self._one:
-            started = time.perf_counter()
-            plans = []
+            started, moved = time.perf_counter(), False
+            plans: list[_Plan] = []
+            size = 0
             for part in list(assignment.partitions.values()):
                 if assignment.current and part.waiting:
+                    moved = True
                     plans.append(_Plan(part, *part.plan(assignment.writer)))
                     await asyncio.sleep(0)  # encoding a partition takes long enough
-            if not plans:
-                return False
-            await self._write(plans, assignment)
-            metrics.CHECKPOINT_SECONDS.observe(time.perf_counter() - started)
-            return True
+                    size += plans[-1].size
+                    if size >= TOGETHER_BYTES:
+                        await self._write(plans, assignment)
+                        plans, size = [], 0
+            if plans:
+                await self._write(plans, assignment)
+            if moved:
+                metrics.CHECKPOINT_SECONDS.observe(time.perf_counter() - started)
+            return moved
 
     async def _write(self, plans: list[_Plan], assignment: Assignment) -> None:
         deliveries = self._delivery.take()
@@ -90,8 +103,6 @@ class Checkpointer:
         for some in (keys[:1], keys[1:]):
             gone = [self._table.send_changelog(part.number, key, None, value_serializer="raw") for key in some]
             await acknowledged(gone, self._changelog_topic, "tombstones of a changelog that lost records")
-        for key in keys:
-            self._table.data.data.pop(key, None)
 
     def _send_change(self, plan: _Plan, key: bytes, value: bytes) -> Any:
         self._check_size(value, plan, self._changes_topic)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
+from faust import Table
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import MethodQueue
@@ -122,10 +123,10 @@ class Consumer(driver.Consumer):
         return ConsumerThread(self, loop=self.loop, thread_loop=own, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """One message for each batch of the input topic; single messages of all others (changelogs).
+        """One message for each batch of the input topic, and one for what a fetch brought of another (the changelog).
 
-        The message has the batch's FIRST offset: everything in Faust that compares offsets (a commit must not pass
-        a batch that was read and not folded) then errs towards reading again.
+        The message of a batch has the batch's FIRST offset: everything in Faust that compares offsets (a commit must
+        not pass a batch that was read and not folded) then errs towards reading again.
         """
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
@@ -147,8 +148,9 @@ class Consumer(driver.Consumer):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             if tp.topic != self.batch_topic:
-                for record in found:
-                    yield tp, self._to_message(tp, record)
+                message: Any = self._to_message(tp, found[-1])  # recovery is where the last of them stands
+                message.value = found
+                yield tp, message
                 continue
             for some in split(found, self.app.conf.broker_max_poll_records):
                 if not self.flow_active or generation != self.app.consumer_generation_id:
@@ -260,6 +262,20 @@ class Consumer(driver.Consumer):
     def waiting_for_commit(self) -> bool:
         """Whether something was acknowledged and is not committed yet."""
         return any(offset > (self._committed_offset[tp] or 0) for tp, offset in self._next_offsets.items())
+
+
+class Shards(Table[bytes, bytes]):
+    """The table of shards while it is recovered; Faust takes 45 microseconds for a record by itself."""
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take the records of each event, which is what a fetch brought; the newest of a key counts."""
+        data = self.data.data
+        for event in batch:
+            for record in event.value:
+                if record.value is None:
+                    data.pop(record.key, None)
+                else:
+                    data[record.key] = record.value
 
 
 class Producer(driver.Producer):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams import assignment
+from streams import assignment, checkpoint
 from streams.assignment import Assignment
 from streams.changes import Changes, decode
 from streams.checkpoint import Checkpointer
@@ -117,3 +117,19 @@ async def test_partitions_that_went_away_are_neither_written_nor_acknowledged() 
     await running
     await broker.sees()
     assert not broker.acked
+
+
+async def test_what_would_be_too_much_at_once_is_written_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "TOGETHER_BYTES", 1)
+    broker, settings = Broker(), Settings(partitions=2, shards=2)
+    here = assignment.load([], {0: (0, 1), 1: (0, 1)}, 1, "aaaa", settings)
+    for number, part in here.partitions.items():
+        part.fold.fold(0, [say("ana", "BLOOM", 0, room="hall", seq=number)])
+    running = asyncio.create_task(Checkpointer(broker, broker, broker, settings).run(here))
+    for left in (1, 0):
+        for kinds in (("changes", "letters"), ("marker",), ("shards",), ("position",)):
+            await broker.sees(*kinds)
+            for kind in kinds:
+                broker.acknowledge(kind)
+        assert sum(part.waiting for part in here.partitions.values()) == left
+    assert await running

@@ -93,10 +93,11 @@ async def read(consumer: Bare) -> list[tuple[TP, int]]:
     return [(tp, found.offset) async for tp, found in consumer.getmany(60.0)]
 
 
-async def test_a_batch_is_one_message_and_the_rest_are_their_own() -> None:
+async def test_a_batch_is_one_message_and_so_is_what_a_fetch_brought_of_the_changelog() -> None:
     here = Bare(found={EVENTS: records(3, 4, 9), CHANGELOG: records(5, 6)})
     out = [(tp, found) async for tp, found in here.getmany(60.0)]
-    assert [(tp, found.offset) for tp, found in out] == [(EVENTS, 3), (CHANGELOG, 5), (CHANGELOG, 6)]
+    assert [(tp, found.offset) for tp, found in out] == [(EVENTS, 3), (CHANGELOG, 6)], "recovered up to 6"
+    assert [record.offset for record in out[1][1].value] == [5, 6]
     assert (out[0][1].value.first, out[0][1].value.last, out[0][1].headers) == (3, 9, ())
     assert here._read_offset == {EVENTS: None, CHANGELOG: 7}  # Faust would drop a batch that begins before it
     assert here._idle.is_set()
@@ -305,3 +306,11 @@ async def test_a_fetch_does_not_stand_behind_calls_that_wait_for_a_broker() -> N
         never.set()
         await asyncio.gather(*waiting)
         await thread.method_queue.stop()
+
+
+def test_the_table_takes_what_was_fetched_and_the_newest_of_a_key_counts() -> None:
+    table = SimpleNamespace(data=SimpleNamespace(data={b"old": b"0", b"gone": b"0"}))
+    written = [[(b"new", b"1"), (b"gone", None)], [(b"new", b"2"), (b"back", None), (b"back", b"3"), (b"none", None)]]
+    fetched = [SimpleNamespace(value=[SimpleNamespace(key=key, value=value) for key, value in one]) for one in written]
+    transport.Shards.apply_changelog_batch(table, fetched)  # type: ignore[arg-type]
+    assert table.data.data == {b"old": b"0", b"new": b"2", b"back": b"3"}

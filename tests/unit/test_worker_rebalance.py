@@ -43,7 +43,9 @@ class Bare(Folding):
         self.generation = generation
         self.ends: dict[TP, int] = {TP(TOPIC, 0): 10, TP(TOPIC, 1): 20, TP("changelog", 0): 30}
         self.while_asking: Any = lambda: None
-        self._app = SimpleNamespace(consumer=self, consumer_generation_id=generation)
+        self.read: dict[TP, int | None] = {TP("changelog", 0): 30, TP("changelog", 1): None}
+        tables = SimpleNamespace(recovery=SimpleNamespace(active_offsets=self.read))
+        self._app = SimpleNamespace(consumer=self, consumer_generation_id=generation, tables=tables)
         self._settings = SETTINGS
         self._intake: Any = Intake()
         self._table = SimpleNamespace(data=SimpleNamespace(data={}))
@@ -153,11 +155,12 @@ async def test_revoked_is_forgotten_whole() -> None:
     await here._revoked(None, set())
 
 
-async def test_keys_of_partitions_that_went_away_are_dropped_before_recovery() -> None:
+async def test_a_recovery_reads_the_changelog_from_its_beginning() -> None:
     here = Bare()
     here._table.data.data |= {b"0/1/1-a": b"x", b"1/1/1-a": b"y", b"1/position/1-a": b"z"}
     await here._assigned(None, {TP(TOPIC, 0), TP("changelog", 0)})
-    assert set(here._table.data.data) == {b"0/1/1-a"}
+    assert here._table.data.data == {}
+    assert set(here.read.values()) == {-1}
 
 
 def stored() -> dict[bytes, bytes]:
@@ -176,6 +179,7 @@ async def test_recovered_state_is_loaded_for_the_partitions_that_are_ours() -> N
     found = here._assignment
     assert found is not None
     assert (found.generation, found.writer, sorted(found.partitions)) == (3, "3-aaaa", [0, 1])
+    assert here._table.data.data == {}  # the folds have it
     assert [part.full_until for _, part in sorted(found.partitions.items())] == [9, 19]
     assert (found.partitions[0].next_offset, found.partitions[1].next_offset) == (5, 0)
     assert here._intake.events == 0

@@ -37,13 +37,16 @@ class Sent(NamedTuple):
         return self.room or self.device
 
 
-def events(count: int, *, devices: int, rooms: int = 0, seed: int = 7) -> Iterator[Sent]:
-    """``count`` events; with ``rooms`` every second device is in one. The first n are the same for any count."""
+def events(count: int, *, devices: int, rooms: int = 0, seed: int = 7, each: bool = False) -> Iterator[Sent]:
+    """``count`` events; with ``rooms`` every second device is in one. The first n are the same for any count.
+
+    ``each``: the first ``devices`` events are one of each device.
+    """
     rnd = random.Random(seed)
     number, bits = rnd.random, rnd.getrandbits
     sent = [0] * devices
     for index in range(count):
-        device = int(number() * devices)
+        device = index if each and index < devices else int(number() * devices)
         sent[device] += 1
         yield Sent(
             bits(128), TYPES[int(number() * 5)], f"d{device:06d}",

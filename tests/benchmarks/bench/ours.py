@@ -56,12 +56,12 @@ def worker(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
     Raises Failed.
     """
     run_id = stage.run_id(row.name)
-    settings = own(stage.settings, run_id, source.topic)
+    settings = own(stage.settings, run_id, source.topic, stage.partitions)
     before = os.getloadavg()[0]
     asyncio.run(topics.create(settings))
     daemons = start(stage, settings, "worker", row.processes, limit_s)
     try:
-        looks, committed = asyncio.run(_look(stage, settings, daemons, source.events))
+        looks, committed = asyncio.run(watch(stage, settings, daemons, source.events))
         count = in_state(settings)
         rows, size, other = asyncio.run(peers.written(stage.broker, run_id))
     finally:
@@ -92,7 +92,7 @@ class Look(NamedTuple):
     cpu_s: float
 
 
-async def _look(stage: Stage, settings: Settings, daemons: Daemons, events: int) -> tuple[list[Look], float]:
+async def watch(stage: Stage, settings: Settings, daemons: Daemons, events: int) -> tuple[list[Look], float]:
     """From the first event until the group's offsets are at the end of the log, and when that was. Raises Failed."""
     topic, group = settings.events_topic, topics.app_id(settings)
     wanted = await broker.ends(stage.broker, topic, settings.partitions)
@@ -135,11 +135,11 @@ def projector(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
     finally:
         end(daemons.children)
         asyncio.run(peers.clear(stage.broker, run_id))
-    count = drop_database(settings)
+    count, size = drop_database(settings)
     share = (rows - first) / rows
     return Run(
         events=int(rows), wall_s=(now - first_at) / share, cpu_s=(cpu - first_cpu) / share, count=count,
-        committed_s=(now - first_at) / share, rss_mb=daemons.rss_mb(), load_average=before,
+        committed_s=(now - first_at) / share, rss_mb=daemons.rss_mb(), load_average=before, other_bytes=size,
     )  # fmt: skip
 
 
@@ -157,12 +157,12 @@ def copy(row: Row, stage: Stage, source: Filled, limit_s: float) -> Run:
             time.sleep(POLL_S)
     finally:
         child.end()
-    count, found = drop_database(settings), peers.result(child)
+    (count, size), found = drop_database(settings), peers.result(child)
     if found is None:
         raise Failed(f"it gave no result: {child.tail()}")
     return Run(
         events=found["events"], wall_s=found["wall_s"], cpu_s=found["cpu_s"], count=count,
-        committed_s=found["wall_s"], rss_mb=child.rss_mb, load_average=before,
+        committed_s=found["wall_s"], rss_mb=child.rss_mb, load_average=before, other_bytes=size,
     )  # fmt: skip
 
 
@@ -176,12 +176,13 @@ def make_database(settings: Settings) -> None:
     _as_owner(settings, "CREATE DATABASE {}")
 
 
-def drop_database(settings: Settings) -> int:
-    """How many raw rows it had; it is gone afterwards."""
+def drop_database(settings: Settings) -> tuple[int, int]:
+    """How many raw rows it had, and their bytes on disk with all indexes; it is gone afterwards."""
+    asked = "SELECT (SELECT count(*) FROM consciousness_events), hypertable_size('consciousness_events')"
     with psycopg.connect(settings.database_url) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM consciousness_events").fetchone() or (0,)
+        count, size = connection.execute(asked).fetchone() or (0, 0)
     _as_owner(settings, "DROP DATABASE {} WITH (FORCE)")
-    return int(count)
+    return int(count), int(size)
 
 
 def _as_owner(settings: Settings, statement: str) -> None:

@@ -123,6 +123,8 @@ async def _watch(
             if folded >= count and not last:
                 last, seen.cpu_s = now, contender.cpu_s() - cpu
             seen.all_committed = sum(offsets.values()) == count
+            if publisher.poll():
+                raise Failed("what publishes has ended: the broker did not take so much")
             over = publisher.poll() is not None
             if over and last and (seen.all_committed or row.name in UNCOMMITTED or now - last > DURABLE_S_MAX):
                 return seen

@@ -44,6 +44,7 @@ class Stage:
     name: str
     """of this run of the harness, in the names of its topics and groups"""
     devices: int
+    partitions: int = load.PARTITIONS
     topics: dict[tuple[str, int], Filled] = field(default_factory=dict)
     _runs: int = 0
 
@@ -65,9 +66,9 @@ class Stage:
     def _fill(self, form: str, count: int) -> Filled:
         topic = f"{self.name}-{form}-{count}"
         rooms = ROOMS if form == "rooms" else 0
-        asyncio.run(broker.create(self.broker, topic, load.PARTITIONS))
+        asyncio.run(broker.create(self.broker, topic, self.partitions))
         if RECORD_EVENTS[form] > 1:
-            size = asyncio.run(self._packed(topic, form, count))
+            size = asyncio.run(self.packed(topic, form, load.events(count, devices=self.devices)))
         else:
             answer = json.loads(self.publish(topic, count, rooms=rooms))
             if answer["left"]:
@@ -87,25 +88,25 @@ class Stage:
             "--events", str(count), "--devices", str(self.devices), "--rooms", str(rooms), "--rate", str(rate),
         ]  # fmt: skip
 
-    async def _packed(self, topic: str, form: str, count: int) -> int:
-        """Arrays or frames of one partition each; the bytes sent."""
+    async def packed(self, topic: str, form: str, events: Iterator[load.Sent]) -> int:
+        """Publish events as arrays or frames of one partition each; the bytes sent."""
         encode = encode_batch if form == "array" else encode_frame
         sent = 0
         producer = AIOKafkaProducer(
             bootstrap_servers=self.broker, linger_ms=20, max_batch_size=1 << 20, enable_idempotence=True
         )
         async with producer:
-            for partition, group in _groups(load.events(count, devices=self.devices), RECORD_EVENTS[form]):
+            for partition, group in _groups(events, RECORD_EVENTS[form], self.partitions):
                 value = encode([as_event(one) for one in group])
                 sent += len(value)
                 await producer.send(topic, value, key=group[0].key.encode(), partition=partition)
         return sent
 
 
-def _groups(sent: Iterator[load.Sent], size: int) -> Iterator[tuple[int, Sequence[load.Sent]]]:
+def _groups(sent: Iterator[load.Sent], size: int, partitions: int) -> Iterator[tuple[int, Sequence[load.Sent]]]:
     waiting: dict[int, list[load.Sent]] = {}
     for event in sent:
-        partition = partition_of(event.key, load.PARTITIONS)
+        partition = partition_of(event.key, partitions)
         group = waiting.setdefault(partition, [])
         group.append(event)
         if len(group) == size:
@@ -142,10 +143,10 @@ def numbers(count: int, devices: int) -> dict[int, list[int]]:
     return found
 
 
-def own(settings: Settings, run_id: str, topic: str) -> Settings:
+def own(settings: Settings, run_id: str, topic: str, partitions: int = load.PARTITIONS) -> Settings:
     """The settings of a worker or projector with a generation and topics of its own."""
     return replace(
         settings, generation=run_id, events_topic=topic, changes_topic=f"{run_id}.changes",
-        rejected_topic=f"{run_id}.rejected", partitions=load.PARTITIONS, worker_metrics_port=0,
+        rejected_topic=f"{run_id}.rejected", partitions=partitions, worker_metrics_port=0,
         projector_metrics_port=0,
     )  # fmt: skip
