@@ -24,7 +24,7 @@ from deploy.local import parts
 from tests.acceptance.stack import Stack
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "5"))
-READS = ("state", "snapshot", "rooms", "entanglements", "metrics")
+READS = ("state", "snapshot", "rooms", "entanglements", "particles", "metrics", "history", "field?grid=8x8")
 """What memory, Redis or the database can answer."""
 
 
@@ -104,6 +104,9 @@ async def test_what_clients_see_while_parts_are_away(own_stack: Stack) -> None:
         await without(clients, "postgres", lambda: part(stack, "postgres", stop=True), lambda: part(stack, "postgres"))
         await without(clients, "worker", lambda: pause(stack, "worker"), lambda: go_on(stack, "worker"))
         await without(clients, "kafka", lambda: part(stack, "kafka", stop=True), lambda: part(stack, "kafka"))
+        tasks[1].cancel()  # what it was told last is on its way to who listens
+        await asyncio.wait({tasks[1]})
+        await until(clients, lambda: all_heard(clients, None), "the last event is heard")
     finally:
         for task in tasks:
             task.cancel()
@@ -138,10 +141,10 @@ async def without(clients: Clients, name: str, stop: Callable[[], None], start: 
     clients.away = "nothing"
 
 
-def all_heard(clients: Clients) -> bool:
-    """Everything that the device was told is stored, but what was on its way when it was asked for."""
+def all_heard(clients: Clients, until: int | None = -2) -> bool:
+    """Everything that the device was told is stored; ``until``: but the last, which may be on their way."""
     heard = {one["id"] for one in clients.heard}
-    return set(list(clients.stored)[1:-2]) <= heard
+    return set(list(clients.stored)[1:until]) <= heard
 
 
 async def until(clients: Clients, condition: Callable[[], bool], what: str) -> None:
