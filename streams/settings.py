@@ -151,7 +151,7 @@ class Settings:
         "FIELD_GATEWAY_WAIT_MS", 10_000, "at_least waits so long at most; a checkpoint takes 2 s", minimum=0
     )
     gateway_cors: str = setting(
-        "FIELD_GATEWAY_CORS", "", "origins whose pages may read, comma separated, or *; empty: none"
+        "FIELD_GATEWAY_CORS", "", "origins whose pages may read and write, comma separated, or *; empty: none"
     )
     strength_radius: float = setting(
         "FIELD_STRENGTH_RADIUS", 10.0, "nothing is felt further away: one body's reach, as of echoes", minimum=0.001

@@ -1,4 +1,4 @@
-"""Which pages of other origins may read: those that FIELD_GATEWAY_CORS names."""
+"""Which pages of other origins may read (and write): those that FIELD_GATEWAY_CORS names."""
 
 from __future__ import annotations
 

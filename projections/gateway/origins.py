@@ -1,4 +1,5 @@
-"""Whose pages may open a WebSocket: a browser says in ``Origin`` whose page it is, and no other rule protects these."""
+"""Whose pages may open a WebSocket, or write: a browser says in ``Origin`` whose page it is, and no other rule protects
+where nobody has to say who he is."""
 
 from __future__ import annotations
 
@@ -19,3 +20,8 @@ def allowed(origin: str | None, host: str | None, origins: str) -> bool:
         return bool(host) and urlsplit(origin).netloc.lower() == (host or "").lower()
     except ValueError:
         return False
+
+
+def may_write(origin: str | None, host: str | None, named: str) -> bool:
+    """Pages of the same host and port, and of the origins that are ``named`` (``*``: all)."""
+    return allowed(origin, host, "") or (bool(named.strip()) and allowed(origin, host, named))

@@ -15,6 +15,7 @@ from projections.gateway.bodies import read_json
 from projections.gateway.callers import Caller, caller_of
 from projections.gateway.context import Gateway, gateway_of
 from projections.gateway.intake import SyncAnswer, accept
+from projections.gateway.origins import may_write
 from projections.gateway.problems import Problem, answer
 from projections.gateway.pseudonyms import pseudonym
 from projections.gateway.strict import fault
@@ -100,6 +101,10 @@ def _wanted(body: bytes) -> dict[str, Any]:
 
 
 def _caller(request: Request, gateway: Gateway) -> Caller:
+    """Raises Problem: 401, 403, 429. Any page may send a form's worth of text to anywhere: not all of them write."""
+    headers = request.headers
+    if not may_write(headers.get("origin"), headers.get("host"), gateway.settings.gateway_cors):
+        raise Problem(403, "origin", "pages of that origin may not write here: FIELD_GATEWAY_CORS names those that may")
     caller = caller_of(request, gateway.settings)
     gateway.intake.limiter.check(caller.address, caller.device)
     return caller

@@ -71,6 +71,31 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize(
+    ("origin", "named", "status"),
+    [
+        (None, "", 200), ("SELF", "", 200), ("https://a.example", "", 403), ("null", "", 403),
+        ("https://a.example", "https://a.example", 200), ("https://b.example", "https://a.example", 403),
+        ("SELF", "https://a.example", 200), ("https://b.example", "*", 200),
+    ],
+)  # fmt: skip
+async def test_pages_of_other_origins_write_only_when_they_are_named(
+    settings: Settings, origin: str | None, named: str, status: int
+) -> None:
+    """Such a page may send text to anywhere, without asking first."""
+    async with reached(replace(settings, gateway_cors=named)) as it:
+        headers = {} if origin is None else {"Origin": it.served.url if origin == "SELF" else origin}
+        event = breath()
+        bodies = {
+            SYNC: event,
+            "/api/consciousness/opt-out": {"device_id": "ana"},
+            "/api/trpc/consciousness.sync": event,
+        }
+        for path, body in bodies.items():
+            answer = await it.client.post(path, content=json.dumps(body), headers=headers)
+            assert answer.status_code == status, (path, answer.text)
+
+
 async def test_bad_bodies_are_named(settings: Settings) -> None:
     async with reached(settings) as it:
         for name, (body, status, code) in BAD.items():

@@ -48,9 +48,10 @@ export class Live {
 
   #url() {
     const query = new URLSearchParams({ include: "events,field,rooms,entanglements" });
-    const fresh = this.#last && Date.now() - this.#lastAt < RESUME_MS;
+    const played = this.#asked.from !== null; // the past goes on where it was, however long the line was away
+    const fresh = this.#last && (played || Date.now() - this.#lastAt < RESUME_MS);
     if (fresh) query.set("last_event_id", this.#last);
-    if (this.#asked.from !== null && (fresh || !this.#last)) {
+    if (played) {
       if (!fresh) query.set("from", new Date(this.#asked.from).toISOString());
       query.set("speed", String(this.#asked.speed));
     }
