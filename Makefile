@@ -29,5 +29,5 @@ test: lint ## everything, on parts of its own (other ports, a folder of its own)
 soak: venv ## kills, zombies, outages in rounds for HOURS (1), with a memory curve; report in .field/soak
 	@.venv/bin/python -m tests.faults.soak --hours $(or $(HOURS),1) --seed $(or $(SEED),1)
 
-bench: venv ## the field beside Flink, Kafka Streams, Quix, Bytewax and Faust; ARGS="--rows 'ours-*' --runs 1"; an hour
+bench: venv ## the field beside Flink, Kafka Streams, Quix, Bytewax and Faust; ARGS="--rows 'ours-*' --runs 1"; half an hour
 	@.venv/bin/python -m tests.benchmarks.bench $(ARGS)
