@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from projections.gateway.app import AREAS
+from projections.gateway.vectors import Log, parse, render
 from schema import openapi
 from streams import topics
 from streams.settings import Settings
@@ -52,6 +53,19 @@ def test_all_references_lead_somewhere() -> None:
         assert name in document["components"]["schemas"]
     for name, schema in document["components"]["schemas"].items():
         jsonschema.Draft202012Validator.check_schema(schema), name
+
+
+def test_ids_that_are_given_out_fit_the_description_of_last_event_id() -> None:
+    schema = openapi.LISTENING["last_event_id"]
+    log = Log("field.events", 10_000)
+    for positions in ({0: 41}, {0: -1}, {0: 41, 1: -1, 9_999: 10**18 - 1}):
+        id = render(log, positions)
+        for text in (id, id.rpartition("~")[2]):
+            assert parse(text).positions == positions
+            jsonschema.validate(text, schema)
+    for text in ("", "0", "0:", "0:-2", "0:1,", "~0:1", "FFFFFFFF~0:1", "0:1~0:1", "x0:1", "0:1x"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(text, schema)
 
 
 @pytest.fixture
