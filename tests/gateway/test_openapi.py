@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,7 @@ from tests.gateway.filling import gathering, world
 from tests.gateway.reading import alone
 
 ENDLESS = ("/api/consciousness/stream", "/api/consciousness/ws")
+README = openapi.ROOT.parent / "README.md"
 EXAMPLES = 25
 
 
@@ -145,6 +147,15 @@ async def test_with_every_store_away_nothing_is_a_fault() -> None:
         met = await asyncio.to_thread(play, served.url, GenerationMode.POSITIVE, 5)
     assert 503 in met[f"GET {openapi.BASE}/state"] <= {400, 410, 503}  # 410: ids of logs that schemathesis made up
     assert 503 in met[f"POST {openapi.BASE}/sync"]
+
+
+async def test_at_least_is_taken_where_the_readme_and_the_description_say(served: Serving) -> None:
+    said = re.sub(r"\s+", " ", README.read_text(encoding="utf-8")).partition("`?at_least=`")[2].partition(";")[0]
+    assert re.findall("`(/[^`]*)`", said) == [path for path, one in openapi.PARAMETERS.items() if "at_least" in one]
+    async with httpx.AsyncClient(base_url=served.url + openapi.BASE) as client:
+        for path, parameters in openapi.PARAMETERS.items():
+            found = await client.get(path.replace("{room_id}", "hall"), params={"at_least": "0:0"})
+            assert (found.status_code != 400) == ("at_least" in parameters), (path, found.text)
 
 
 async def test_it_is_served(served: Serving) -> None:
