@@ -11,7 +11,17 @@ from typing import Any, Final
 
 import msgspec
 
-from projections.gateway import answers, archaeology, calculator, digging, history, intake, procedures, routes_state
+from projections.gateway import (
+    answers,
+    archaeology,
+    calculator,
+    digging,
+    history,
+    intake,
+    procedures,
+    routes_state,
+    vectors,
+)
 from schema.generate import ID, ROOT, event_schema, text
 from streams import changes
 from streams import envelope as env
@@ -106,7 +116,7 @@ PARAMETERS: Final[dict[str, dict[str, Json]]] = {
 LISTENING: Final = {
     "types": listed(ev.TYPES), "room": text("^[^,]+(,[^,]+)*$"), "device": text("^[^,]+(,[^,]+)*$"), "box": BOX,
     "min_intensity": PAST["min_intensity"], "include": listed(("events", "field", "rooms", "entanglements")),
-    "last_event_id": text("^[0-9]+:[0-9]+(,[0-9]+:[0-9]+)*$", "as the header Last-Event-ID"),
+    "last_event_id": text(f"^{vectors.PATTERN}$", "an id of a message, as the header Last-Event-ID"),
     "from": TIME, "speed": {"type": "number", "exclusiveMinimum": 0, "description": "of the past; none: all at once"},
     "token": {"type": "string", "description": "for browsers, which can set no header here"},
 }  # fmt: skip

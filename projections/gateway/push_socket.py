@@ -26,6 +26,7 @@ from projections.gateway.listener import Listener
 from projections.gateway.origins import allowed
 from projections.gateway.problems import Problem, on_problem
 from projections.gateway.pushed import Message, heartbeat
+from projections.gateway.room import Full
 from projections.gateway.starting import open_start, wanted
 from streams import metrics
 
@@ -125,12 +126,13 @@ class Talk:
         """To what the client said; problems are answers too, and the connection stays."""
         request = None
         try:
-            said = _decode(text or "")
+            given = (text or "").encode()
+            said = _decode(given)
             request = said.request
             if said.type == "subscribe":
                 await self._subscribe(said)
             elif said.type == "publish":
-                return await self._publish(said)
+                return await self._publish(said, len(given))
             elif said.type == "ping":
                 return heartbeat(self._listener.id)
             elif said.type != "pong":
@@ -161,12 +163,20 @@ class Talk:
             raise
         self._feeding = asyncio.create_task(feed(self._hub, self._listener, filters, opened, self._opening))
 
-    async def _publish(self, said: Said) -> Message:
-        if not bytes(said.events):
+    async def _publish(self, said: Said, size_bytes: int) -> Message:
+        """``size_bytes``: of the whole message, which counts among the requests being read until it is answered."""
+        events = bytes(said.events)
+        if not events:
             raise Problem(422, "bad_message", "events: an array of events is missing")
         caller = caller_of(self._websocket, self._gateway.settings, in_query=True)
-        self._gateway.intake.limiter.check(caller.address, caller.device)
-        found = msgspec.to_builtins(await accept(self._gateway, bytes(said.events), caller))
+        intake = self._gateway.intake
+        intake.limiter.check(caller.address, caller.device)
+        with intake.reading.share() as share:
+            try:
+                share.take(size_bytes)
+            except Full:
+                raise Problem(503, "busy", "too many requests are being read", retry_after_s=1) from None
+            found = msgspec.to_builtins(await accept(self._gateway, events, caller))
         return Message("published", _encode({"request": said.request, **found}))
 
 

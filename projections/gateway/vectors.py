@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 PARTITIONS_MAX: Final = 10_000
-_TEXT: Final = re.compile(r"(?:([0-9a-f]{8})~)?(\d{1,5}:(?:-1|\d{1,18})(?:,\d{1,5}:(?:-1|\d{1,18}))*)", re.ASCII)
+_PLACE: Final = "[0-9]{1,5}:(?:-1|[0-9]{1,18})"
+PATTERN: Final = f"(?:([0-9a-f]{{8}})~)?({_PLACE}(?:,{_PLACE})*)"
+"""Of the whole text; ``schema/openapi.py`` tells it, too."""
+_TEXT: Final = re.compile(PATTERN)
 _TEXT_MAX: Final = 32 * PARTITIONS_MAX
 
 Vector = dict[int, int]

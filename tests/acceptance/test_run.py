@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from deploy import ports, processes
@@ -56,6 +58,7 @@ def test_run_is_live_and_ctrl_c_stops_everything(place: dict[str, str], tmp_path
         assert {p.role for p in processes.read_all(home) if processes.alive(p)} == {
             "supervisor", "worker", "projector", "publisher", "gateway", "simulate",
         }  # fmt: skip
+        page_is_there("".join(lines), place)
         pids = [p.pid for p in processes.read_all(home)]
         pids += [p.pid for p in processes.read_all(process.base(home))]
         running.send_signal(signal.SIGINT)
@@ -67,6 +70,28 @@ def test_run_is_live_and_ctrl_c_stops_everything(place: dict[str, str], tmp_path
     assert not [pid for pid in pids if processes.identity(pid)]
     assert processes.read_all(home) == []
     assert not [port for port in ports_of(place) if ports.taken(port)]
+
+
+def page_is_there(said: str, environ: dict[str, str]) -> None:
+    """At the address that is told: the living field, with the parts of it, and the gateway that serves it."""
+    found = re.findall(r"open (http://\S+) in a browser: the living field", said)
+    told = subprocess.run(
+        [*FIELD, "env"], env=environ, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    port = re.findall(r"export FIELD_GATEWAY_PORT=([0-9]+)", told)
+    assert found == [f"http://127.0.0.1:{one}/" for one in port], said
+    assert len(found) == 1
+    with httpx.Client(base_url=found[0], timeout=60) as client:
+        page = client.get("")
+        assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/html")
+        assert '<canvas id="field"' in page.text
+        parts = re.findall(r'(?:src|href)="([^":]+\.(?:js|css))"', page.text)
+        assert parts
+        assert {client.get(part).status_code for part in parts} == {200}
+        health = client.get("api/health")
+        assert health.status_code == 200
+        assert health.json()["alive"]
+        assert health.json()["ready"]
 
 
 def test_up_status_restart_down(place: dict[str, str], tmp_path: Path) -> None:

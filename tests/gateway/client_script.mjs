@@ -1,5 +1,6 @@
 /** Does what it is told (JSON in argv[2]) with the JavaScript client and says what came of it. */
 
+import fs from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
@@ -25,6 +26,22 @@ class Local {
     this.#all.set(key, text);
   }
 }
+
+/** A disk with room for so many bytes: as `write` does it, what fits is taken, and only the next call fails. */
+let room = Infinity;
+const { writeSync, ftruncateSync } = fs;
+fs.writeSync = (file, given, from = 0, length = undefined, at = null) => {
+  const bytes = Buffer.from(given);
+  const taken = Math.min(length ?? bytes.length, room);
+  if (taken === 0) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+  room -= taken;
+  return writeSync(file, bytes, from, taken, at);
+};
+let cuts = true;
+fs.ftruncateSync = (...given) => {
+  if (!cuts) throw new Error("not now");
+  return ftruncateSync(...given);
+};
 
 const local = new Local();
 const storages = {
@@ -59,6 +76,40 @@ const steps = {
     const event = { intensity: 0.5, room_id: "hall", data: { phase: 0.5 } };
     ids.push(...(await Promise.all(Array.from({ length: count }, () => device.publish("BREATH", event)))));
   },
+  notes: async (sizes) => {
+    for (const size of sizes) {
+      try {
+        ids.push(await device.publish("BREATH", { intensity: 0.5, data: { phase: 0.5, note: "é".repeat(size / 2) } }));
+      } catch (error) {
+        said.errors.push(error.code ?? error.name);
+      }
+    }
+  },
+  crowd: async (lines) => { // a journal of its own that would be written anew at once, but for the room
+    const folder = `${told.folder}-crowd`;
+    const { fsyncSync } = fs;
+    fs.fsyncSync = () => {}; // of so many lines
+    const storage = new FileStorage(folder);
+    await storage.open();
+    await storage.write([["large", "x".repeat(1_000)]]);
+    said.journal = [];
+    for (const few of [500, Infinity]) {
+      for (let at = 1; at < lines; at += 1) await storage.write([["small", String(at)]]);
+      for (let at = 0; at < 9; at += 1) {
+        room = few;
+        await storage.write([["small", `last ${few}`]]);
+      }
+      room = Infinity;
+      said.journal.push([fs.readdirSync(folder), fs.statSync(`${folder}/journal`).size]);
+    }
+    await storage.close();
+    await storage.open();
+    said.entries = (await storage.entries()).map(([key, text]) => [key, text.length > 100 ? text.length : text]);
+    await storage.close();
+    fs.fsyncSync = fsyncSync;
+  },
+  room: async (bytes) => (room = bytes ?? Infinity),
+  cuts: async (yes) => (cuts = yes),
   flush: async (ms) => said.flushed.push(await device.flush(ms)),
   reopen: async () => { await device.close(50); device = await open(); },
   nan: async () => device.publish("BREATH", { intensity: NaN }),

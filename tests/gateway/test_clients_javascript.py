@@ -34,10 +34,14 @@ class Script:
     def __init__(self, fake: Fake, tmp_path: Path) -> None:
         self.told = {"url": fake.url, "folder": str(tmp_path / "queue"), "modules": str(modules())}
         self.processes: list[subprocess.Popen[str]] = []
+        self.limit_bytes: int | None = None
+        """Of each file that it writes."""
 
     def begin(self, *steps: tuple[str, Any], **more: Any) -> subprocess.Popen[str]:
         told = json.dumps({**self.told, **more, "steps": steps})
         command = [NODE, str(HERE / "client_script.mjs"), told]
+        if self.limit_bytes is not None:
+            command = ["prlimit", f"--fsize={self.limit_bytes}", *command]
         self.processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         return self.processes[-1]
 
@@ -161,6 +165,53 @@ def test_a_full_disk_of_the_browser_makes_room_for_the_present(fake: Fake, scrip
     assert len(said["ids"]) == 60
     assert said["stats"]["dropped"] + said["stats"]["waiting"] == 60
     assert 5 < said["stats"]["waiting"] < 40
+
+
+def test_a_disk_that_takes_half_a_line_takes_none_of_it(fake: Fake, script: Script) -> None:
+    """What was stored is there after all, and what follows the half can be read."""
+    fake.kill()
+    full = script(
+        ("notes", [100, 2_000]), ("room", 1_500), ("notes", [3_000, 3_000]), ("room", None), ("notes", [100, 3_000]),
+        ("room", 1_500), ("cuts", False), ("notes", [3_000, 3_000]), ("room", None), ("notes", [10]),
+        ("cuts", True), ("notes", [100]), ("room", 700), ("notes", [3_000]),
+    )  # fmt: skip
+    assert full["errors"] == ["ENOSPC", "ENOSPC", "ENOSPC", "Error", "Error", "ENOSPC"]
+    assert len(full["ids"]) == full["stats"]["waiting"] == 5
+    fake.revive()
+    again = script(("notes", [100]), FLUSH)
+    assert [event["id"] for event in fake.log] == full["ids"] + again["ids"]
+    assert again["stats"]["waiting"] == 0
+
+
+def test_the_end_of_the_room_that_the_system_gives(fake: Fake, script: Script) -> None:
+    """The same without a stand-in: a file may grow to so many bytes, and what would pass that is cut off there."""
+    fake.kill()
+    script.limit_bytes = 20_000
+    full = script(("notes", [6_000] * 5), ("notes", [100]))
+    assert full["errors"] == ["EFBIG"] * 2
+    assert len(full["ids"]) == 4
+    script.limit_bytes = None
+    fake.revive()
+    assert script(FLUSH)["flushed"] == [True]
+    assert [event["id"] for event in fake.log] == full["ids"]
+
+
+def test_a_queue_that_did_not_open_for_want_of_room_opens_later(fake: Fake, script: Script) -> None:
+    fake.kill()
+    said = script(("notes", [1_000]), ("room", 700), ("reopen", 0), ("room", None), ("reopen", 0), ("notes", [100]))
+    assert said["errors"] == ["Error: no space left on device"]
+    fake.revive()
+    assert script(FLUSH)["flushed"] == [True]
+    assert [event["id"] for event in fake.log] == said["ids"]
+
+
+def test_a_journal_that_cannot_be_written_anew_goes_on(script: Script) -> None:
+    said = script(("crowd", 10_001))
+    assert said["errors"] == []
+    (kept, before), (anew, after) = said["journal"]
+    assert kept == anew == ["journal"]
+    assert before > 100_000 > 10_000 > after
+    assert said["entries"] == [["large", 1_000], ["small", "last Infinity"]]
 
 
 def test_storage_that_may_forget_has_a_new_epoch_each_time(fake: Fake, script: Script) -> None:

@@ -62,6 +62,53 @@ def test_what_was_published_offline_is_sent_by_the_next_start(fake: Fake, tmp_pa
     assert [event["seq"] for event in fake.log] == list(range(1, 9))
 
 
+FULL = """
+import json, os, resource, sys
+from field_device import Store, StoreError
+
+def room(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+def add(store, size):
+    try:
+        added = store.add([{"id": f"{number}-{one}", "note": "x" * size} for one in (1, 2)])
+        kept.extend(event["id"] for event in added)
+    except StoreError:
+        refused.append(number)
+
+kept, refused = [], []
+store = Store(sys.argv[1], "ana", 1_000)
+for number in range(60):
+    if number % 10 == 3:
+        room(os.path.getsize(sys.argv[1] + "-wal") + 50_000)  # one of two large events and some small ones
+    if number % 10 == 9:
+        room(resource.RLIM_INFINITY)
+    add(store, 20_000 if number % 2 else 100)
+print(json.dumps([kept, refused, store.waiting, store.last_seq]))
+if sys.argv[2] == "close":
+    store.close()
+"""
+"""Adds pairs to a queue while the system lets its files grow, or not, or a little; says what was stored."""
+
+
+@pytest.mark.parametrize("end", ["close", "die"])
+def test_a_full_disk_loses_nothing_that_was_stored(end: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "queue"), end]
+    environ = {**os.environ, "PYTHONPATH": str(CLIENT)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    kept, refused, waiting, last = json.loads(done.stdout)
+    assert len(kept) >= 50
+    assert {3, 5, 7} <= {number % 10 for number in refused}
+    assert any(number % 2 == 0 for number in set(range(60)) - set(refused) if number % 10 > 3), "a little room"
+    assert {number for number in range(60) if number % 10 in (0, 1, 2, 9)}.isdisjoint(refused), "there was room"
+    store = Store(tmp_path / "queue", "ana", 1_000)
+    found = [json.loads(one.text) for one in store.first(1_000, 10**9)]
+    assert [event["id"] for event in found] == kept
+    assert [event["seq"] for event in found] == list(range(1, len(kept) + 1))
+    assert (store.waiting, store.last_seq) == (waiting, last) == (len(kept), len(kept))
+    store.close()
+
+
 def test_a_new_queue_has_a_higher_epoch(fake: Fake, tmp_path: Path) -> None:
     epochs = []
     for name in ("a", "b", "b"):

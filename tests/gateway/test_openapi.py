@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from projections.gateway.app import AREAS
+from projections.gateway.vectors import Log, parse, render
 from schema import openapi
 from streams import topics
 from streams.settings import Settings
@@ -33,6 +35,7 @@ from tests.gateway.filling import gathering, world
 from tests.gateway.reading import alone
 
 ENDLESS = ("/api/consciousness/stream", "/api/consciousness/ws")
+README = openapi.ROOT.parent / "README.md"
 EXAMPLES = 25
 
 
@@ -52,6 +55,19 @@ def test_all_references_lead_somewhere() -> None:
         assert name in document["components"]["schemas"]
     for name, schema in document["components"]["schemas"].items():
         jsonschema.Draft202012Validator.check_schema(schema), name
+
+
+def test_ids_that_are_given_out_fit_the_description_of_last_event_id() -> None:
+    schema = openapi.LISTENING["last_event_id"]
+    log = Log("field.events", 10_000)
+    for positions in ({0: 41}, {0: -1}, {0: 41, 1: -1, 9_999: 10**18 - 1}):
+        id = render(log, positions)
+        for text in (id, id.rpartition("~")[2]):
+            assert parse(text).positions == positions
+            jsonschema.validate(text, schema)
+    for text in ("", "0", "0:", "0:-2", "0:1,", "~0:1", "FFFFFFFF~0:1", "0:1~0:1", "x0:1", "0:1x"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(text, schema)
 
 
 @pytest.fixture
@@ -131,6 +147,15 @@ async def test_with_every_store_away_nothing_is_a_fault() -> None:
         met = await asyncio.to_thread(play, served.url, GenerationMode.POSITIVE, 5)
     assert 503 in met[f"GET {openapi.BASE}/state"] <= {400, 410, 503}  # 410: ids of logs that schemathesis made up
     assert 503 in met[f"POST {openapi.BASE}/sync"]
+
+
+async def test_at_least_is_taken_where_the_readme_and_the_description_say(served: Serving) -> None:
+    said = re.sub(r"\s+", " ", README.read_text(encoding="utf-8")).partition("`?at_least=`")[2].partition(";")[0]
+    assert re.findall("`(/[^`]*)`", said) == [path for path, one in openapi.PARAMETERS.items() if "at_least" in one]
+    async with httpx.AsyncClient(base_url=served.url + openapi.BASE) as client:
+        for path, parameters in openapi.PARAMETERS.items():
+            found = await client.get(path.replace("{room_id}", "hall"), params={"at_least": "0:0"})
+            assert (found.status_code != 400) == ("at_least" in parameters), (path, found.text)
 
 
 async def test_it_is_served(served: Serving) -> None:
