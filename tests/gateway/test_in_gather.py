@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 
+from projections.gateway import gather as gathering
 from projections.gateway.gather import Gather, Submission
 from streams.events import OPT_OUT, Event
 from streams.packing import Record
@@ -30,11 +31,13 @@ class Line:
     topic: str = "events"
     partitions: int = PARTITIONS
     stored: list[tuple[int, Record]] = field(default_factory=list)
+    sets: list[int] = field(default_factory=list)
     asked: int = 0
 
     async def send(self, partition: int, records: Sequence[Record]) -> int:
         refused = self.refuses(partition, records)
         self.asked += 1
+        self.sets.append(sum(record.events for record in records))
         await asyncio.sleep(0.01 * (1 + partition))
         if refused:
             raise KafkaError("no")
@@ -102,3 +105,14 @@ async def test_who_opts_out_is_out_when_all_partitions_know(bad: int | None) -> 
     else:
         assert found.error is not None
         assert found.places == [None]
+
+
+async def test_a_set_is_so_large_and_the_rest_is_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what events came as; one that is larger alone goes alone."""
+    monkeypatch.setattr(gathering, "SET_BYTES", 1_000)
+    events = [say("ana", "TOUCH", number, seq=number) for number in range(7)]
+    line = Line(lambda *_: False)
+    async with over(line) as it:
+        found = await it.submit(events, [200, 200, 2_000, 200, 200, 200, 2_000])  # twice these and 100 each
+    assert line.sets == [2, 1, 2, 1, 1]
+    assert [place is not None for place in found.places] == [True] * 7
