@@ -14,7 +14,9 @@ from starlette.types import Message
 
 from projections.gateway.problems import on_http
 
-KEPT: Final = frozenset((b"authorization", b"user-agent", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"origin"))
+KEPT: Final = frozenset(
+    (b"authorization", b"user-agent", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"origin", b"host")
+)
 """Who asks. What says how to send or to keep an answer is the outer request's own."""
 OUTER: Final = frozenset(("route", "endpoint", "router", "path_params"))
 """What the router has found out about the outer request."""
