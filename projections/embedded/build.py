@@ -33,7 +33,7 @@ def build(settings: Settings) -> Gateway:
         settings, reader=reader, watch=watch, target=target, calculator=Calculator(settings),
         intake=Intake(settings, Gather(settings, target, connect), Limiter(settings, None)),
         past=Past(rows, kept, lambda: reader.generation),
-        archaeology=Archaeology(rows, kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms),
+        archaeology=Archaeology(rows, kept, lambda: reader.generation),
         hub=Hub(settings, states, OptOuts(rows.toggles), sqlite_log(settings), target),
         more=(rows,),
     )  # fmt: skip

@@ -68,7 +68,7 @@ def build(settings: Settings) -> Gateway:
         settings, reader=reader, watch=watch, target=target, calculator=Calculator(settings),
         intake=Intake(settings, Gather(settings, target), Limiter(settings, redis)),
         past=Past(rows, kept, lambda: reader.generation),
-        archaeology=Archaeology(rows, kept, lambda: reader.generation, watch.behind, settings.gateway_stale_ms),
+        archaeology=Archaeology(rows, kept, lambda: reader.generation),
         hub=Hub(settings, states, OptOuts(stored_in(pool)), kafka_log(settings), target),
         stores=PoolAndRedis(pool, redis),
     )  # fmt: skip

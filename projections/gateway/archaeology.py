@@ -135,21 +135,12 @@ class Rows(Protocol):
 
 
 class Archaeology:
-    """Asks ``stored``; ``behind`` says whether positions are behind the log for so long (ms)."""
+    """Asks ``stored``; what is made of many rows is asked through ``kept``."""
 
-    def __init__(
-        self,
-        stored: Rows,
-        kept: Kept,
-        generation: Callable[[], str],
-        behind: Callable[[Positions, int], bool],
-        stale_ms: int,
-    ) -> None:
+    def __init__(self, stored: Rows, kept: Kept, generation: Callable[[], str]) -> None:
         self._stored = stored
         self.kept = kept
         self._generation = generation
-        self._behind = behind
-        self._stale_ms = stale_ms
         self._reading = Turns("pages of archaeology", *READING)
         self._digging = Turns("patterns", *DIGGING)
 
@@ -168,7 +159,7 @@ class Archaeology:
         following = None
         if len(found) > limit:
             following = cursors.make("archaeology", events[-1].timestamp, events[-1].id, found[limit - 1][0])
-        stale = self._behind(raw, self._stale_ms)
+        stale = self.kept.behind(raw)
         return Events(events, following), Reflects("database", raw, at, max(0, now_ms() - at), generation, stale)
 
     async def patterns(self, filters: Filters, kinds: Sequence[str] = KINDS) -> tuple[msgspec.Raw, Reflects]:

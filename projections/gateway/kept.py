@@ -90,10 +90,13 @@ class Kept:
         self._performance.read(told.tier != "database")
         return told
 
+    def behind(self, positions: Positions) -> bool:
+        """Whether the log has had more for so long that an answer at these positions is stale."""
+        return self._behind(positions, self._settings.gateway_stale_ms)
+
     def reflects(self, told: Told) -> Reflects:
         found, age_ms = told.found, max(0, now_ms() - told.found.at)
-        bound_ms = self._settings.gateway_stale_ms
-        stale = age_ms > bound_ms or self._behind(found.positions, bound_ms)
+        stale = age_ms > self._settings.gateway_stale_ms or self.behind(found.positions)
         return Reflects(told.tier, found.positions, found.at, age_ms, found.generation, stale)
 
     async def _load(self, question: str, load: Callable[[], Awaitable[Found | None]]) -> Told:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from streams.events import Event
 from streams.frame import COLUMNS, HEADER
-from streams.table import partition_of
 from streams.wire import encode_frame
+from tests.benchmarks.bench.stage import grouped
 from tests.benchmarks.events import events
 
 BLOCK_EVENTS: Final = 1_000_000
@@ -63,7 +63,7 @@ def frames(made: Sequence[Event], partitions: int) -> list[Made]:
     sent = Counter(event.device_id for event in made)
     return [
         Made(partition, group[0].key.encode(), encode_frame(group), np.array([sent[one.device_id] for one in group]))
-        for partition, group in _groups(made, partitions)
+        for partition, group in grouped(made, FRAME_EVENTS, partitions)
     ]
 
 
@@ -91,14 +91,3 @@ def column(value: bytearray, name: str) -> Column:
                 return np.frombuffer(value, kind, rows, at)
             at += rows * np.dtype(kind).itemsize
     raise KeyError(name)
-
-
-def _groups(made: Sequence[Event], partitions: int) -> Iterator[tuple[int, list[Event]]]:
-    waiting: dict[int, list[Event]] = {}
-    for event in made:
-        partition = partition_of(event.key, partitions)
-        group = waiting.setdefault(partition, [])
-        group.append(event)
-        if len(group) == FRAME_EVENTS:
-            yield partition, waiting.pop(partition)
-    yield from waiting.items()

@@ -10,8 +10,9 @@ import threading
 from typing import Any
 
 import pytest
+import uvloop
 
-from streams import assignment, delivery, topics, wire
+from streams import assignment, delivery, topics, transport, wire
 from streams.delivery import Delivery, Place, acknowledged
 from streams.errors import DeliveryError, HistoryError, OtherLogError, StalledError
 from streams.fold.partition import PartitionFold
@@ -352,6 +353,19 @@ async def test_a_send_that_fails_is_an_error_with_a_name() -> None:
     bad.set_exception(OSError("gone"))
     with pytest.raises(DeliveryError, match=r"shards not acknowledged.*gone"):
         await acknowledged([good, bad], "changelog", "shards")
+
+
+def test_the_consumers_thread_has_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the process has uvloop's, which may crash when Faust calls it from another thread."""
+    made: list[asyncio.AbstractEventLoop] = []
+    monkeypatch.setattr(transport, "ConsumerThread", lambda *_, thread_loop=None, **__: made.append(thread_loop))
+    monkeypatch.setattr(asyncio, "new_event_loop", uvloop.new_event_loop)
+    consumer = transport.Consumer.__new__(transport.Consumer)
+    consumer.loop = consumer.beacon = None
+    consumer._new_consumer_thread()
+    (loop,) = made
+    assert isinstance(loop, asyncio.SelectorEventLoop)
+    loop.close()
 
 
 def test_a_worker_that_faust_does_not_stop_ends_all_the_same() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer
 
@@ -96,15 +97,26 @@ class Stage:
             bootstrap_servers=self.broker, linger_ms=20, max_batch_size=1 << 20, enable_idempotence=True
         )
         async with producer:
-            for partition, group in _groups(events, RECORD_EVENTS[form], self.partitions):
+            for partition, group in grouped(events, RECORD_EVENTS[form], self.partitions):
                 value = encode([as_event(one) for one in group])
                 sent += len(value)
                 await producer.send(topic, value, key=group[0].key.encode(), partition=partition)
         return sent
 
 
-def _groups(sent: Iterator[load.Sent], size: int, partitions: int) -> Iterator[tuple[int, Sequence[load.Sent]]]:
-    waiting: dict[int, list[load.Sent]] = {}
+class Keyed(Protocol):
+    """An event, as it is sent or as the field has it."""
+
+    @property
+    def key(self) -> str: ...
+
+
+E = TypeVar("E", bound=Keyed)
+
+
+def grouped(sent: Iterable[E], size: int, partitions: int) -> Iterator[tuple[int, Sequence[E]]]:
+    """(partition, ``size`` of its events in their order); the last of each may be fewer."""
+    waiting: dict[int, list[E]] = {}
     for event in sent:
         partition = partition_of(event.key, partitions)
         group = waiting.setdefault(partition, [])
