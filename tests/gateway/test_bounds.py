@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from deploy.local import loopback
 from projections.gateway import cursors, hub, kept, limits, past, playback, pseudonyms
+from projections.gateway.answers import Reflects
 from projections.gateway.flight import Rest
 from projections.gateway.kafka_log import kafka_log
 from projections.gateway.kept import Found, Kept, RedisCopies, Told
@@ -23,6 +25,7 @@ from projections.gateway.past import Past
 from projections.gateway.performance import Performance
 from projections.gateway.problems import Problem
 from projections.gateway.pseudonyms import pseudonym
+from projections.gateway.reader import Reader
 from projections.gateway.vectors import Log
 from projections.queries import query
 from projections.views import now_ms
@@ -127,6 +130,18 @@ async def test_a_young_answer_is_stale_where_the_log_has_had_more_for_long() -> 
     ]
     assert stale == [True, False]
     assert asked == [({0: 4}, 7_000), ({0: 5}, 7_000)]
+
+
+def test_lists_from_the_database_are_stale_where_the_log_has_had_more_for_long() -> None:
+    """Whatever the snapshot says that they stand in for."""
+    cold: Any = SimpleNamespace(tier="database", positions=None)
+    none: Any = None
+    reader = Reader(Settings(), none, cold, none, none, lambda positions, bound_ms: positions[0] < 5)
+    young = Reflects("memory", {0: 9}, 0, 0, "live", False)
+    found = [reader.from_lists(young, {0: at}) for at in (4, 5)]
+    assert [(one.tier, one.positions, one.stale) for one in found] == [
+        ("database", {0: 4}, True), ("database", {0: 5}, False),
+    ]  # fmt: skip
 
 
 async def test_what_is_too_large_is_not_kept(keeping: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
