@@ -3,7 +3,7 @@
 import pytest
 
 from projections import migrate
-from streams import settings
+from streams import setting_checks, settings
 from streams.errors import SettingError
 
 
@@ -71,7 +71,7 @@ def test_possible_settings_pass(environ: dict[str, str]) -> None:
 
 
 def test_the_shortest_retention_is_that_of_the_migrations() -> None:
-    assert settings.RETENTION_DAYS_MIN == migrate.RETENTION_DAYS_MIN
+    assert setting_checks.RETENTION_DAYS_MIN == migrate.RETENTION_DAYS_MIN
 
 
 def test_what_is_not_ours_is_left_alone() -> None:

@@ -1,0 +1,70 @@
+"""What must hold of settings beyond each value within its bounds: addresses, topics, ports, times that follow others.
+
+Pure. ``settings.read`` calls it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from streams.errors import SettingError
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+RETENTION_DAYS_MIN: Final = 7
+TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
+GENERATION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check(settings: Settings) -> None:
+    """Raises SettingError, which names the setting."""
+    _check_addresses(settings)
+    _check_topics(settings)
+    if not GENERATION.fullmatch(settings.generation):
+        raise SettingError("FIELD_GENERATION", "1 to 64 letters (a-z, A-Z), digits, - and _ only")
+    if 0 < settings.retention_days < RETENTION_DAYS_MIN:
+        raise SettingError(
+            "FIELD_RETENTION_DAYS", f"{settings.retention_days} is under {RETENTION_DAYS_MIN}; 0 keeps all"
+        )
+    if settings.push_stale_s <= settings.push_heartbeat_s:
+        raise SettingError("FIELD_PUSH_STALE_S", f"is not above FIELD_PUSH_HEARTBEAT_S ({settings.push_heartbeat_s})")
+    used: dict[int, str] = {}
+    for role in ("worker", "projector", "publisher", "gateway"):
+        name, port = f"FIELD_{role.upper()}_METRICS_PORT", getattr(settings, f"{role}_metrics_port")
+        if port and port in used:
+            raise SettingError(name, f"{port} is the port of {used[port]} too")
+        used[port] = name
+
+
+def _check_addresses(settings: Settings) -> None:
+    for broker in settings.kafka_brokers.split(","):
+        host, _, port = broker.strip().rpartition(":")
+        if not host or not (port.isascii() and port.isdigit()):
+            raise SettingError("KAFKA_BROKERS", f"{broker!r} is not host:port")
+        if not 1 <= int(port) <= 65_535:
+            raise SettingError("KAFKA_BROKERS", f"port {port} is outside 1..65535")
+    try:
+        url = urlsplit(settings.database_url)
+        place, number = url.hostname, url.port
+    except ValueError:  # of urlsplit: its text may hold the password
+        raise SettingError("DATABASE_URL", "its host or port is none (ports are 1..65535)") from None
+    if url.scheme not in ("postgresql", "postgres"):
+        raise SettingError("DATABASE_URL", "is not a postgresql:// address")
+    if not place or number == 0:
+        raise SettingError("DATABASE_URL", "names no host" if not place else "port 0 is outside 1..65535")
+    if not settings.redis_host.strip():
+        raise SettingError("REDIS_HOST", "is empty")
+
+
+def _check_topics(settings: Settings) -> None:
+    used: dict[str, str] = {}
+    for kind in ("events", "changes", "rejected"):
+        name, topic = f"FIELD_{kind.upper()}_TOPIC", getattr(settings, f"{kind}_topic")
+        if not TOPIC.fullmatch(topic) or topic in (".", ".."):
+            raise SettingError(name, f"{topic!r} is no topic name: 1 to 200 of a-z, A-Z, 0-9, . _ and -")
+        if topic in used:
+            raise SettingError(name, f"{topic} is {used[topic]} too")
+        used[topic] = name
