@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests in three lanes side by side, of about the same length: the pure ones, the faults, the page, smaller ones
-# and two long acceptance tests; the gateway and the integration tests; and whatever else there is. Every run of pytest
+# Runs all tests in four lanes side by side, of about the same length: the pure ones, the integration tests, the page and
+# smaller ones; the gateway and two long acceptance tests; the faults; and whatever else there is. Every run of pytest
 # starts parts of its own. Fails when any fails.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,9 +35,11 @@ lane() { # NAME, then the folders of each run with "--" between them
 }
 
 options=("$@")
-lane 1-pure "${pure[@]}" -- tests/faults -- "${smaller[@]}" -- "${long[@]}" &
+lane 1-pure "${pure[@]}" -- "${beside[@]}" -- "${smaller[@]}" &
 pids+=($!)
-lane 2-face "${face[@]}" -- "${beside[@]}" &
+lane 2-face "${face[@]}" -- "${long[@]}" &
+pids+=($!)
+lane 3-faults tests/faults &
 pids+=($!)
 "${pytest[@]}" "${rest[@]}" "${long[@]/#/--ignore=}" "${options[@]}"
 code=$?

@@ -37,6 +37,8 @@ SETTLE_S: Final = 0.1
 """How often Redis is told what was spent here."""
 SAID_AT_ONCE: Final = 500
 """Buckets that a round asks for, and those that it tells of: Redis serves nobody else meanwhile."""
+WAITING_MAX: Final = 10_000
+"""Requests that wait for a round; those behind them are counted here."""
 DEVICES_MAX: Final = 64
 """A request that speaks for more devices is a publisher's: only its address is limited."""
 REFUSED_MAX: Final = 10_000
@@ -128,13 +130,17 @@ class Limiter:
         if time.monotonic() >= self._again_s:
             if (told := self.tab.spend(asks, time.monotonic() * 1_000)) is not None:
                 return True, told
-            self.tab.ask(asks)
-            waiting = _Waiting(asks, asyncio.get_running_loop().create_future())
-            self._waiting.append(waiting)
-            self._talk()
-            if (said := await waiting.answer) is not None:
+            if len(self._waiting) < WAITING_MAX and (said := await self._wait(asks)) is not None:
                 return said
         return self.memory.charge(asks, time.monotonic() * 1_000)
+
+    async def _wait(self, asks: Sequence[Ask]) -> tuple[bool, list[Told]] | None:
+        """What Redis says in one of the next rounds; None when it does not answer."""
+        self.tab.ask(asks)
+        waiting = _Waiting(asks, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._talk()
+        return await waiting.answer
 
     def _talk(self) -> asyncio.Task[None]:
         """Rounds until there is nothing to say, by the one task that has them."""

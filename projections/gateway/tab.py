@@ -12,8 +12,9 @@ the bucket. What is beyond it becomes the bucket's debt as soon as it is told: n
 back by what flows in. (N - 1, as what has emptied the bucket is a gateway that knows.)
 
 Three things are outside of that: a request of more than a bucket holds, which needs it full and leaves the rest as
-debt; while Redis does not answer, each gateway counts for itself, and what it had not told yet it tells after; what a
-gateway had not told when it was killed is forgotten, an allowance of a bucket at most.
+debt; while Redis does not answer, or more wait for it than ``limits.WAITING_MAX``, each gateway counts for itself, and
+what it had not told yet it tells after; what a gateway had not told when it was killed is forgotten, an allowance of a
+bucket at most.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ def allowance(capacity: float) -> float:
 
 
 class Tab:
-    """Known buckets, and what is owed for each. Both are bounded; one that is forgotten is asked for again."""
+    """Known buckets, and what is owed for each: ``buckets_max`` of both, and of the latter those of one round more.
+
+    One that is forgotten is asked for again, and so is every one while as many are owed.
+    """
 
     def __init__(self, buckets_max: int = BUCKETS_MAX) -> None:
         self._known: OrderedDict[str, tuple[int, float]] = OrderedDict()
@@ -50,6 +54,8 @@ class Tab:
 
     def spend(self, asks: Sequence[Ask], now_ms: float) -> list[Told] | None:
         """Take it out of all of them; None, and nothing is taken, when Redis has to be asked."""
+        if len(self._owed) + len(asks) > self._buckets_max:
+            return None
         levels = []
         for ask in asks:
             left, said_ms = self._known.get(ask.key, (0, -math.inf))

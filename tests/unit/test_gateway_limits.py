@@ -181,3 +181,18 @@ async def test_who_goes_away_while_waiting_keeps_nobody(monkeypatch: pytest.Monk
     assert await stays == 1
     assert not one.tab._away
     await asyncio.gather(gone, return_exceptions=True)
+
+
+async def test_so_many_wait_at_most_and_memory_counts_those_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WAITING_MAX", 3)
+    gate = asyncio.Event()
+    one = limiter(Store(gate.wait))
+    waiting = [asyncio.create_task(passes(one, 1)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert len(one._waiting) == 3
+    assert await passes(one, CAPACITY) == CAPACITY, "answered while Redis is silent"
+    assert await passes(one, 1) == 0, "and counted"
+    assert len(one._waiting) == 3
+    gate.set()
+    assert await asyncio.gather(*waiting) == [1] * 3
+    assert await passes(one, 1) == 1, "there is room again: Redis is asked"

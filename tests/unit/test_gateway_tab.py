@@ -99,3 +99,13 @@ def test_it_forgets_the_oldest() -> None:
     assert len(tab) == 2
     assert tab.spend([ask(1, "a")], 0) is None
     assert tab.spend([ask(1, "c")], 0) is not None
+
+
+def test_so_many_are_owed_at_most_and_then_redis_is_asked() -> None:
+    tab = Tab(buckets_max=3)
+    tab.learn([ask(0, key) for key in "abc"], [Told(100, 0)] * 3, 0)
+    assert tab.spend([ask(1, "a"), ask(1, "b")], 0) is not None
+    assert tab.spend([ask(1, "b"), ask(1, "c")], 0) is None
+    assert taken(tab) == [ask(1, "a"), ask(1, "b")], "nothing was taken of what was asked for"
+    tab.told([ask(1, "a"), ask(1, "b")])
+    assert tab.spend([ask(1, "b"), ask(1, "c")], 0) is not None, "they are told: there is room again"
