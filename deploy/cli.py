@@ -11,10 +11,25 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.commands import archive, daemons, info, publishing, reading, rejected, replay, stack, status, token, waiting
+from deploy.commands import (
+    archive,
+    daemons,
+    info,
+    migrate,
+    publishing,
+    reading,
+    rejected,
+    replay,
+    stack,
+    status,
+    token,
+    waiting,
+)
 from streams.errors import FieldError
 
-FAMILIES = (stack, status, publishing, archive, waiting, reading, rejected, replay, daemons, token, info)
+FAMILIES = (
+    stack, status, publishing, archive, waiting, reading, rejected, replay, migrate, daemons, token, info,
+)  # fmt: skip
 INTERRUPTED = 130
 
 
