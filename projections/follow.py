@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 100
 POLL_BUSY_MS: Final = 10
 SETTLE_S: Final = 10.0
+FEW_RECORDS: Final = 1_000
+"""After a batch of fewer there is nothing to catch up with: the next ones may gather for ``project_ms``."""
 FETCH_BYTES: Final = 4 * 1024 * 1024  # by partition: the most that waits in memory
 Pool = AsyncConnectionPool[Connection]
 UNAVAILABLE: Final = (
@@ -213,6 +215,8 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 if place not in self._loaded:  # taken away meanwhile
                     return
                 self._loaded[place] = expected
+            if len(records) < FEW_RECORDS:
+                await asyncio.sleep(self._settings.project_ms / 1000)
         except Moved:
             log.info("projection %s: %s was moved by another process", self._projection.name, place)
             self._loaded.pop(place, None)

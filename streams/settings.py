@@ -93,6 +93,12 @@ class Settings:
         "FIELD_REPLAY_LAG_MAX", 50_000, "a replay holds while the live worker is so many records behind", minimum=1
     )
     project_events: int = setting("FIELD_PROJECT_EVENTS", 20_000, "rows in one transaction at most", minimum=1)
+    project_ms: int = setting(
+        "FIELD_PROJECT_MS",
+        100,
+        "rest between two transactions of a partition when there is little to write; the first one never waits",
+        minimum=0,
+    )
     transaction_s: int = setting(
         "FIELD_TRANSACTION_S",
         60,

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from projections.follow import Follower
+from projections.follow import FEW_RECORDS, Follower
 from projections.raw import Raw
 from streams.settings import Settings
 
@@ -28,3 +28,24 @@ async def test_not_before_the_group_has_said_which_and_not_while_it_shares_them_
     follower._consumer = SimpleNamespace(assignment=lambda: {place})
     await follower.on_partitions_assigned([place])
     assert not follower.reflects(ends, 0.0), "nothing of it is in the rows"
+
+
+class Written:
+    """A projection and its pool: batches written, and when."""
+
+    name, topic, scope, remedy = "n", "t", "s", ""
+
+    def prepare(self, partition: int, records: Any) -> Any:
+        return iter(())
+
+
+async def test_a_partition_with_little_to_write_rests_and_others_and_one_that_catches_up_do_not() -> None:
+    settings: Any = Settings(project_ms=600_000)
+    follower = Follower(Written(), settings, SimpleNamespace(), asyncio.Event())  # type: ignore[arg-type]  # no I/O
+    place = TopicPartition("t", 0)
+    for count, rests in ((FEW_RECORDS, False), (FEW_RECORDS - 1, True)):
+        follower._loaded[place] = 0
+        task = asyncio.create_task(follower._project(place, [SimpleNamespace(offset=1)] * count))
+        done, _ = await asyncio.wait([task], timeout=0.3)
+        assert (not done) is rests
+        task.cancel()
