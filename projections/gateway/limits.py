@@ -128,7 +128,7 @@ class Limiter:
 
     async def _ask(self, asks: Sequence[Ask]) -> tuple[bool, list[Told]]:
         if time.monotonic() >= self._again_s:
-            if (told := self.tab.spend(asks, time.monotonic() * 1_000)) is not None:
+            if (told := self.tab.spend(asks)) is not None:
                 return True, told
             if len(self._waiting) < WAITING_MAX and (said := await self._wait(asks)) is not None:
                 return said
@@ -177,7 +177,7 @@ class Limiter:
         finally:
             self.tab.told(spent)
         told = [Told(*found[at : at + 2]) for at in range(1, len(found), 3)]
-        self.tab.learn([ask for ask, _ in said], told, time.monotonic() * 1_000)
+        self.tab.learn([ask for ask, _ in said], told)
         at = len(spent)
         for one in asking:
             self._answer(one, (bool(found[3 * at]), told[at : at + len(one.asks)]))

@@ -1,8 +1,7 @@
 """What is spent here while Redis is not asked: a bucket that is well filled need not be looked at for every request.
 
-Pure: time is an argument. Redis has said what is in a bucket; for FRESH_MS after that, and as long as SHARE of it is
-left, requests are let pass here and written down. The sum goes to Redis every ``limits.SETTLE_S``, and is taken out
-there whatever is left.
+Pure. Redis has said what is in a bucket; as long as SHARE of it is left, requests are let pass here and written down.
+The sum goes to Redis every ``limits.SETTLE_S``, which takes it out whatever is left, and says what that is now.
 
 The bound. Of what Redis said a gateway takes off all that it has let pass since, and all that it has asked for and has
 no answer to; nothing flows in until Redis says so. So between two answers it lets pass by itself at most
@@ -19,14 +18,12 @@ bucket at most.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from projections.gateway.buckets import BUCKETS_MAX, Ask, Told
 
-FRESH_MS: Final = 1_000.0
 SHARE: Final = 0.5
 
 
@@ -42,8 +39,8 @@ class Tab:
     """
 
     def __init__(self, buckets_max: int = BUCKETS_MAX) -> None:
-        self._known: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        """What Redis said is left, and when (ms)."""
+        self._known: OrderedDict[str, int] = OrderedDict()
+        """What Redis said is left. However old: others may have spent it since, which the bound allows for."""
         self._owed: dict[str, Ask] = {}
         self._away: Counter[str] = Counter()
         """Costs that Redis is asked for or told of now."""
@@ -52,16 +49,15 @@ class Tab:
     def __len__(self) -> int:
         return len(self._known)
 
-    def spend(self, asks: Sequence[Ask], now_ms: float) -> list[Told] | None:
+    def spend(self, asks: Sequence[Ask]) -> list[Told] | None:
         """Take it out of all of them; None, and nothing is taken, when Redis has to be asked."""
         if len(self._owed) + len(asks) > self._buckets_max:
             return None
         levels = []
         for ask in asks:
-            left, said_ms = self._known.get(ask.key, (0, -math.inf))
             owed = self._owed.get(ask.key)
-            level = left - (owed.cost if owed else 0) - self._away[ask.key] - ask.cost
-            if now_ms - said_ms > FRESH_MS or level < ask.capacity * SHARE:
+            level = self._known.get(ask.key, 0) - (owed.cost if owed else 0) - self._away[ask.key] - ask.cost
+            if level < ask.capacity * SHARE:
                 return None
             levels.append(level)
         self.owe(asks)
@@ -93,10 +89,10 @@ class Tab:
             if not self._away[ask.key]:
                 del self._away[ask.key]
 
-    def learn(self, asks: Sequence[Ask], told: Sequence[Told], now_ms: float) -> None:
+    def learn(self, asks: Sequence[Ask], told: Sequence[Told]) -> None:
         """What Redis has said is left, in its order: of a bucket that is named twice the later one counts."""
         for ask, one in zip(asks, told, strict=True):
-            self._known[ask.key] = (one.left, now_ms)
+            self._known[ask.key] = one.left
             self._known.move_to_end(ask.key)
         while len(self._known) > self._buckets_max:
             self._known.popitem(last=False)
