@@ -143,8 +143,11 @@ def compute(seen: Seen, asked: Asked, settings: Settings) -> FieldStrength:
     radius = settings.strength_radius
     acting = field.sources(seen.particles, seen.quantum_fields, seen.at, settings.strength_half_life_ms)
     grid = None if asked.points else _grid(asked, acting, radius)
-    places = np.array(asked.points, dtype=np.float64) if grid is None else field.centres(grid)
-    found = field.strength(acting, places, phase=asked.phase, resonance=asked.resonance, radius=radius)
+    of_field = {"phase": asked.phase, "resonance": asked.resonance, "radius": radius}
+    if grid is None:
+        found = field.strength(acting, np.array(asked.points, dtype=np.float64), **of_field)
+    else:
+        found = field.strength_on(acting, grid, **of_field)
     return FieldStrength(
         grid=None if grid is None else GridShape(grid.columns, grid.rows, (*grid.box,)),
         points=asked.points or None,

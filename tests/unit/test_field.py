@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -82,6 +83,33 @@ def test_it_is_the_definition_at_every_place(
     np.testing.assert_allclose(found.values, expected, rtol=0, atol=CLOSE)
 
 
+@given(
+    some=st.lists(particles, max_size=12),
+    sounding=st.lists(quantum_fields, max_size=3),
+    corner=st.tuples(coordinates, coordinates),
+    size=st.tuples(st.floats(0.001, 200), st.floats(0.001, 200)),
+    cells=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    together=st.sampled_from([1, 50, 65_536]),
+    radius=st.sampled_from([0.5, 10.0, 1_000.0]),
+)
+def test_on_a_grid_it_is_that_of_the_centres(
+    some: list[Any],
+    sounding: list[Any],
+    corner: tuple[float, float],
+    size: tuple[float, float],
+    cells: tuple[int, int],
+    together: int,
+    radius: float,
+) -> None:
+    sources = acting(*some, sounding=tuple(sounding))
+    grid = Grid(*cells, Box(*corner, corner[0] + size[0], corner[1] + size[1]))
+    with mock.patch.object(field, "_CELLS", together):
+        found = field.strength_on(sources, grid, phase=0.3, resonance=0.8, radius=radius)
+    expected = field.strength(sources, field.centres(grid), phase=0.3, resonance=0.8, radius=radius)
+    np.testing.assert_allclose(found.values, expected.values, rtol=0, atol=CLOSE)
+    assert found.acting == expected.acting
+
+
 def test_it_is_the_definition_on_a_full_field() -> None:
     """More places than are worked on at a time, and as many sources as there can be."""
     chance = random.Random(7)
@@ -100,6 +128,9 @@ def test_it_is_the_definition_on_a_full_field() -> None:
     assert found.acting == 1_010
     expected = [oracle.strength(x, y, some, sounding, AT, phase=0.3, resonance=0.8) for x, y in places.tolist()]
     np.testing.assert_allclose(found.values, expected, rtol=0, atol=CLOSE)
+    by_windows = field.strength_on(acting(*some, sounding=tuple(sounding)), grid, phase=0.3, resonance=0.8)
+    np.testing.assert_allclose(by_windows.values, expected, rtol=0, atol=CLOSE)
+    assert by_windows.acting == 1_010
 
 
 def test_nothing_acts_at_the_radius_and_beyond() -> None:
