@@ -44,7 +44,12 @@ def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
         for part, name in ADDRESS.items():
             if name not in asked and not _ours(home, part):
                 _place(part, name, settings, chosen, say)
-    for name, port in {name: int(exports(settings, secrets=False)[name]) for name in context.OWN_PORTS}.items():
+    running = {name for part, name in context.MONITORING_PORTS.items() if process.running(home, part)}
+    chosen |= {name: before[name] for name in running if name in before}
+    for name in (name for name in context.OWN_PORTS if name not in running):
+        port = int(exports(settings, secrets=False)[name])
+        if name in context.MONITORING_PORTS.values():
+            chosen[name] = str(port)  # they may run on when their supervisor is gone
         if port == 0 or (name not in asked and taken(port)):
             chosen[name] = str(loopback.free())
             if port and name == "FIELD_GATEWAY_PORT":
