@@ -147,6 +147,9 @@ class Settings:
     pager_key_file: str = setting(
         "FIELD_PAGER_KEY_FILE", "", "file with the key of the pager that alerts go to; empty: they are shown only"
     )
+    pager_url: str = setting(
+        "FIELD_PAGER_URL", "https://events.pagerduty.com/v2/enqueue", "where it is told: PagerDuty's Events API v2"
+    )
     gateway_body_bytes_max: int = setting(
         "FIELD_GATEWAY_BODY_BYTES_MAX", 4_194_304, "larger requests and messages are refused (413)", minimum=65_536
     )

@@ -78,6 +78,7 @@ def render(settings: Settings, roles: Iterable[str], folder: Path, *, in_contain
     for name in ("prometheus.yml", "alerts.yml"):
         (folder / name).write_text(scaled((SOURCES / name).read_text(), settings.alert_factor))
     alerting = scaled((SOURCES / "alertmanager.yml").read_text(), settings.alert_factor)
+    alerting = alerting.replace(Settings().pager_url, settings.pager_url)
     if not settings.pager_key_file:
         alerting = alerting.replace("receiver: pager", "receiver: screen")
     elif not in_container:
