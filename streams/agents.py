@@ -169,7 +169,8 @@ class Folding:
                 await asyncio.sleep(MEASURE_S)
                 pulse.beat()
                 consumer = self._app.consumer
-                waiting = consumer.waiting_for_commit() or (self._assignment is not None and self._assignment.waiting)
+                waiting = consumer.waiting_for_commit() or self._checkpointer.writing
+                waiting = waiting or (self._assignment is not None and self._assignment.waiting)
                 metrics.COMMIT_AGE.set(age.seconds(waiting, consumer.committed_at))
                 for number, lag in self._lags(self._known_highwater).items():
                     metrics.LAG.labels(number).set(lag)
