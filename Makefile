@@ -3,11 +3,14 @@
 
 .PHONY: run up down clean venv lint test soak bench
 
+# MONITORING=1: with Prometheus and Alertmanager, and Grafana where Docker is
+monitoring = $(if $(MONITORING),FIELD_MONITORING=$(MONITORING))
+
 run: venv ## brings and starts everything with a simulated fleet, shows the live status; Ctrl-C stops it all
-	@.venv/bin/field run
+	@$(monitoring) .venv/bin/field run
 
 up: venv ## the same in the background, without the fleet
-	@.venv/bin/field up
+	@$(monitoring) .venv/bin/field up
 
 down: venv ## stops it; data is kept
 	@.venv/bin/field down

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy import context, ports, processes, scrape
-from deploy.local import parts
+from deploy.local import monitoring, parts
 from deploy.processes import Process
 from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
@@ -208,6 +208,7 @@ def down(environ: Mapping[str, str], say: Say) -> Settings:
             say(f"stopping {process.role}")
         processes.end(home, process, DOWN_S if process.role == SUPERVISOR else processes.TERM_S)
     if home.exists():
+        monitoring.stop(settings)
         parts.stop(settings)
     return settings
 
@@ -220,6 +221,7 @@ def clean(environ: Mapping[str, str], say: Say) -> None:
         return
     if parts.choose(settings)[0] == "none":
         say("Kafka, PostgreSQL and Redis are not run from here: topics, database and keys stay")
+    monitoring.clean(settings)
     parts.clean(settings)
     for name in ("run", "logs", "faust", "reports", FOLDER):
         shutil.rmtree(home / name, ignore_errors=True)

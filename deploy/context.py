@@ -24,11 +24,13 @@ BESIDE_FILE: Final = "generations.json"
 SEEN_FILE: Final = "seen.json"
 MAIN: Final = ""
 """Stands in it for the processes of the settings themselves, once the generation they began with was dropped."""
+MONITORING_PORTS: Final = {"prometheus": "FIELD_PROMETHEUS_PORT", "alertmanager": "FIELD_ALERTMANAGER_PORT"}
 OWN_PORTS: Final = (
     *(f"FIELD_{role}_METRICS_PORT" for role in ("WORKER", "PROJECTOR", "PUBLISHER", "GATEWAY")),
     "FIELD_GATEWAY_PORT",
+    *MONITORING_PORTS.values(),
 )
-"""Where our own processes listen."""
+"""Where our own processes listen, and what looks at them."""
 
 PLACES: Final = ("KAFKA_BROKERS", "DATABASE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", *OWN_PORTS)
 """Where a stack is: all that one start passes on to the next."""

@@ -317,7 +317,7 @@ def _counts(worker: scrape.Samples | None) -> Counts:
         duplicate=count("events_duplicate"),
         late=count("events_late"),
         copied=count("events_copied"),
-        rejected={reason: int(number) for reason, number in sorted(rejected.items())},
+        rejected={reason: int(number) for reason, number in sorted(rejected.items()) if number},
     )
 
 

@@ -44,12 +44,29 @@ def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
         for part, name in ADDRESS.items():
             if name not in asked and not _ours(home, part):
                 _place(part, name, settings, chosen, say)
-    for name, port in {name: int(exports(settings, secrets=False)[name]) for name in context.OWN_PORTS}.items():
+    stay = _of_monitoring(home, settings, chosen)
+    for name in (name for name in context.OWN_PORTS if name not in stay):
+        port = int(exports(settings, secrets=False)[name])
         if port == 0 or (name not in asked and taken(port)):
             chosen[name] = str(loopback.free())
             if port and name == "FIELD_GATEWAY_PORT":
                 say(f"port {port} is taken, so the gateway uses {chosen[name]}; set {name} to choose another")
     return chosen
+
+
+def _of_monitoring(home: Path, settings: Settings, chosen: dict[str, str]) -> set[str]:
+    """The ports of the monitoring that stay as they are: it is not wanted, or runs on since its last start."""
+    stay = set()
+    for part, name in context.MONITORING_PORTS.items():
+        before = context.remembered(home).get(name)
+        if process.running(home, part) and before:
+            chosen[name] = before
+            stay.add(name)
+        elif not settings.monitoring:
+            stay.add(name)
+        else:
+            chosen[name] = exports(settings, secrets=False)[name]
+    return stay
 
 
 def _fall_back(home: Path, why: str, say: SAY) -> None:

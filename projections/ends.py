@@ -90,6 +90,8 @@ class Ends:
         async with asyncio.timeout(ANSWER_S):
             found = await consumer.end_offsets(self._places)
         ends = {place.partition: end for place, end in found.items()}
+        for partition, end in ends.items():
+            metrics.LOG_END.labels(str(partition)).set(end)
         for watched in self._watched:
             watched.know(asked_s, ends)
 

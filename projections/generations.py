@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from projections.queries import query
+from streams import metrics
 from streams.settings import Settings, identity
 
 log = logging.getLogger(__name__)
@@ -83,10 +84,24 @@ class Current:
         while not stop.is_set():
             async with asyncio.timeout(ANSWER_S):
                 row = await (await connection.execute(query("generation_current"))).fetchone()
+                measured = await (await connection.execute(query("generations_measured"))).fetchall()
             if row is not None and row[0] != self.name:
                 log.info("readers see generation %s, this is %s", row[0], self._generation)
                 self.name = row[0]
+            _measure(measured)
             await _rest(stop)
+
+
+def _measure(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Rows of ``generations_measured`` as metrics; what readers see was accepted by whoever switched to it."""
+    info: dict[tuple[str, ...], int] = {(name, stage, str(seen).lower()): 1 for name, stage, seen, _ in rows}
+    differ: dict[tuple[str, ...], int] = {(name,): int(differs and not seen) for name, _, seen, differs in rows}
+    for metric, found in ((metrics.GENERATION_INFO, info), (metrics.GENERATION_DIFFERS, differ)):
+        for labels, value in found.items():
+            metric.labels(*labels).set(value)
+        gone = {tuple(sample.labels.values()) for one in metric.collect() for sample in one.samples} - found.keys()
+        for labels in gone:
+            metric.remove(*labels)
 
 
 async def _rest(stop: asyncio.Event) -> None:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from aiokafka.errors import KafkaError
 
 from projections.backoff import Backoff, log_of
+from streams import metrics
 from streams.changelog import ChangelogFollower, whole
 from streams.changes import FieldReading, ShardView, load_view, merge
 from streams.errors import PartUnavailable
@@ -68,10 +69,16 @@ class Views:
                     for partition, shard in await self._follower.poll(POLL_MS):
                         self._waiting.setdefault(partition, set()).add(shard)
                     self.ready = self.ready or self._follower.caught_up()
+                    if self.ready:
+                        self._tell()
             except (PartUnavailable, KafkaError, OSError) as error:
                 await backoff.failed(error)
             finally:
                 await self._follower.stop()
+
+    def _tell(self) -> None:
+        for partition in range(self._settings.partitions):
+            metrics.FOLD_POSITION.labels(str(partition)).set(self._follower.positions.get(partition, -1))
 
     def refresh(self) -> None:
         """Show what is whole by now; raises FoldVersionError when another fold wrote it."""

@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, NoReturn
 
@@ -85,6 +86,7 @@ class Folding:
         self._checkpointer = Checkpointer(self._table, changes, self._delivery, settings)
         self._incarnation = secrets.token_hex(4)
         self._assignment: Assignment | None = None
+        self._assigned_at = time.monotonic()
         self._due = asyncio.Event()
         self._closing = False
 
@@ -167,7 +169,8 @@ class Folding:
                 await asyncio.sleep(MEASURE_S)
                 pulse.beat()
                 consumer = self._app.consumer
-                waiting = consumer.waiting_for_commit() or (self._assignment is not None and self._assignment.waiting)
+                waiting = consumer.waiting_for_commit() or self._checkpointer.writing
+                waiting = waiting or (self._assignment is not None and self._assignment.waiting)
                 metrics.COMMIT_AGE.set(age.seconds(waiting, consumer.committed_at))
                 for number, lag in self._lags(self._known_highwater).items():
                     metrics.LAG.labels(number).set(lag)
@@ -204,6 +207,8 @@ class Folding:
             self._assignment.revoke()
             self._assignment = None
             metrics.LAG.clear()
+        metrics.REBALANCES.inc()
+        metrics.PARTITIONS_ASSIGNED.set(0)
         self._delivery.take()
 
     async def _assigned(self, _app: Any, _assigned: set[TP], **_: Any) -> None:
@@ -211,6 +216,7 @@ class Folding:
 
         What that had read was let go as the folds were built of it.
         """
+        self._assigned_at = time.monotonic()
         self._table.data.data.clear()
         offsets = self._app.tables.recovery.active_offsets
         for tp in offsets:
@@ -240,6 +246,8 @@ class Folding:
         consumer.begin_at({TP(topic, part.number): part.next_offset for part in assignment.partitions.values()})
         self._assignment = assignment
         self._intake.events = 0
+        metrics.PARTITIONS_ASSIGNED.set(len(bounds))
+        metrics.RECOVERY_SECONDS.observe(time.monotonic() - self._assigned_at)
         log.info("generation %s: partitions %s", generation, sorted(bounds))
 
 

@@ -44,6 +44,11 @@ class Checkpointer:
         self._delivery = delivery
         self._one = asyncio.Lock()
 
+    @property
+    def writing(self) -> bool:
+        """Whether one is on its way: what it covers is no longer folded anew, and not acknowledged yet."""
+        return self._one.locked()
+
     async def run(self, assignment: Assignment) -> bool:
         """Checkpoint all partitions that have moved; False when none had.
 

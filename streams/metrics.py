@@ -1,18 +1,25 @@
 """Every metric of every process: the only list. Endpoints are started with ``serve``.
 
-Names say their unit last, as Prometheus wants it; a counter's ``_total`` is added by the client.
+Names say their unit last, as Prometheus wants it; a counter's ``_total`` is added by the client. A child that an alert
+or a dashboard asks for is made at the start: what appears with its first value shows no increase.
 """
 
 from __future__ import annotations
 
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from streams.errors import PartUnavailable
 from streams.settings import Settings
+from streams.validate import REASONS
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)  # process_*: CPU, memory, files, start time
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _RECORDS = (1, 10, 100, 500, 1_000, 2_500, 5_000, 10_000, 50_000)
@@ -33,8 +40,17 @@ CHECKPOINT_SECONDS = Histogram(
     "field_checkpoint_seconds", "From encoding to the last acknowledgement", buckets=_SECONDS, registry=REGISTRY
 )
 CHANGELOG_BYTES = Counter("field_changelog_bytes", "Bytes of shard records written", registry=REGISTRY)
+REBALANCES = Counter("field_rebalances", "Times that the group shared out the partitions anew", registry=REGISTRY)
+PARTITIONS_ASSIGNED = Gauge("field_partitions_assigned", "Partitions that this worker folds", registry=REGISTRY)
+RECOVERY_SECONDS = Histogram(
+    "field_recovery_seconds", "From getting partitions to folding them", buckets=_SECONDS, registry=REGISTRY
+)
 
 # projector and publisher
+LOG_END = Gauge("field_log_end_offset", "Next offset of the events topic", ["partition"], registry=REGISTRY)
+FOLD_POSITION = Gauge(
+    "field_fold_position", "Last offset that the fold has kept in its changelog", ["partition"], registry=REGISTRY
+)
 PROJECTION_SECONDS = Histogram(
     "field_projection_seconds", "One transaction of a projection", ["projection"], buckets=_SECONDS, registry=REGISTRY
 )
@@ -46,12 +62,28 @@ PROJECTION_FRESHNESS = Gauge(
     "field_projection_freshness_seconds", "Age of what a projection reflects", ["projection"], registry=REGISTRY
 )
 PUBLISH_SECONDS = Histogram("field_publish_seconds", "One snapshot to Redis", buckets=_SECONDS, registry=REGISTRY)
+GENERATION_INFO = Gauge(
+    "field_generation_info", "1 for each generation of the state; seen: readers see it",
+    ["generation", "stage", "seen"], registry=REGISTRY,
+)  # fmt: skip
+GENERATION_DIFFERS = Gauge(
+    "field_generation_differs", "1 while the last comparison of a generation that readers do not see found differences",
+    ["generation"], registry=REGISTRY,
+)  # fmt: skip
+
+# a replay, while it runs
+REPLAY_RECORDS = Gauge("field_replay_records", "Records that it has to read", ["generation"], registry=REGISTRY)
+REPLAY_READ = Gauge("field_replay_read_records", "Records that it has read", ["generation"], registry=REGISTRY)
+REPLAY_EVENTS = Counter("field_replay_events", "Events that it has folded", ["generation"], registry=REGISTRY)
+REPLAY_HELD = Gauge(
+    "field_replay_held", "1 while it stands still, because the live worker lags", ["generation"], registry=REGISTRY
+)
 
 # the gateway
 GATEWAY_REQUESTS = Counter("field_gateway_requests", "Requests answered", ["route", "status"], registry=REGISTRY)
 GATEWAY_SECONDS = Histogram(
-    "field_gateway_seconds", "From a request to the first byte of its answer", ["route"], buckets=_SECONDS,
-    registry=REGISTRY,
+    "field_gateway_seconds", "From a request to the first byte of its answer", ["route", "status_class"],
+    buckets=_SECONDS, registry=REGISTRY,
 )  # fmt: skip
 GATEWAY_EVENTS = Counter("field_gateway_events", "Events of requests by verdict", ["verdict"], registry=REGISTRY)
 GATEWAY_ACKNOWLEDGED_SECONDS = Histogram(
@@ -73,12 +105,27 @@ PUSH_FALLBACK = Gauge("field_push_fallback", "1 while the field's messages are m
 # all of them
 PART_UP = Gauge("field_part_up", "1 while a part answers", ["part"], registry=REGISTRY)
 PROCESS_INFO = Gauge("field_process_info", "1 for the role of this process", ["role"], registry=REGISTRY)
+BUILD_INFO = Gauge(
+    "field_build_info", "1 for what this process was made of", ["version", "fold_version", "python_version"],
+    registry=REGISTRY,
+)  # fmt: skip
+DISK_FREE = Gauge("field_disk_free_bytes", "Free on the disk of FIELD_HOME", registry=REGISTRY)
+DISK_SIZE = Gauge("field_disk_size_bytes", "Size of that disk", registry=REGISTRY)
+
+for _metric, _values in (
+    (EVENTS_REJECTED, REASONS),
+    (GATEWAY_EVENTS, ("accepted", "rejected", "forbidden", "not_stored")),
+    (PUSH_LISTENERS, ("sse", "ws")),
+    (PUSH_DROPPED, ("slow", "stale", "stopping", "gap", "away", "moved", "busy", "fault")),
+):
+    for _value in _values:
+        _metric.labels(_value)
 
 
 def serve(role: str, settings: Settings) -> int:
     """Start the endpoint of this process and say where it is.
 
-    ``role`` is worker, projector, publisher or gateway; the port comes from ``settings`` (0: any free one).
+    ``role`` is worker, projector, publisher, gateway or replay; the port comes from ``settings`` (0: any free one).
     Returns the port; raises PartUnavailable when it is taken.
     """
     port = int(getattr(settings, f"{role}_metrics_port"))
@@ -90,9 +137,23 @@ def serve(role: str, settings: Settings) -> int:
             "metrics endpoint", f"{host}:{port}: {error}; FIELD_{role.upper()}_METRICS_PORT=0 takes a free one"
         ) from error
     PROCESS_INFO.labels(role).set(1)
+    BUILD_INFO.labels(version("the-field"), settings.rules.version, platform.python_version()).set(1)
+    _watch_disk(Path(settings.home))
     port = int(server.server_port)
     print(f"{role}: metrics on http://{host}:{port}/metrics", flush=True)
     return port
+
+
+def status_class(status: int) -> str:
+    """``2xx`` for 200 to 299, and so on."""
+    return f"{status // 100}xx"
+
+
+def _watch_disk(home: Path) -> None:
+    """The disk on which the folder is, or will be; looked at when somebody asks."""
+    there = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.is_dir())
+    DISK_FREE.set_function(lambda: shutil.disk_usage(there).free)
+    DISK_SIZE.set_function(lambda: shutil.disk_usage(there).total)
 
 
 def page() -> str:

@@ -128,6 +128,28 @@ class Settings:
     gateway_metrics_port: int = setting(
         "FIELD_GATEWAY_METRICS_PORT", 9104, "0: any free port", minimum=0, maximum=65_535
     )
+    replay_metrics_port: int = setting(
+        "FIELD_REPLAY_METRICS_PORT", 0, "of a replay, while it runs; 0: any free port", minimum=0, maximum=65_535
+    )
+    monitoring: int = setting(
+        "FIELD_MONITORING", 0, "1: Prometheus and Alertmanager start with the stack", minimum=0, maximum=1
+    )
+    prometheus_port: int = setting("FIELD_PROMETHEUS_PORT", 9090, "0: any free port", minimum=0, maximum=65_535)
+    alertmanager_port: int = setting("FIELD_ALERTMANAGER_PORT", 9093, "0: any free port", minimum=0, maximum=65_535)
+    grafana_port: int = setting("FIELD_GRAFANA_PORT", 3000, "of Grafana, which comes with Docker only", minimum=1)
+    alert_factor: float = setting(
+        "FIELD_ALERT_FACTOR",
+        1.0,
+        "times of the alert rules are multiplied by it; below 1 they fire sooner, for tests",
+        minimum=0.01,
+        maximum=10.0,
+    )
+    pager_key_file: str = setting(
+        "FIELD_PAGER_KEY_FILE", "", "file with the key of the pager that alerts go to; empty: they are shown only"
+    )
+    pager_url: str = setting(
+        "FIELD_PAGER_URL", "https://events.pagerduty.com/v2/enqueue", "where it is told: PagerDuty's Events API v2"
+    )
     gateway_body_bytes_max: int = setting(
         "FIELD_GATEWAY_BODY_BYTES_MAX", 4_194_304, "larger requests and messages are refused (413)", minimum=65_536
     )

@@ -8,12 +8,14 @@ Streams, tables, changelog, rebalances and recovery stay Faust's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import ConsumerStoppedError
 from faust import Table
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -30,6 +32,9 @@ POLL_S: Final = 0.2
 
 FETCH_OVER_S: Final = 5.0
 """A fetch that is not over by then, many times POLL_S, is stuck; the process ends."""
+
+FETCH_LATE_S: Final = 0.3
+"""A fetch ends so much after its time at the latest."""
 
 REPEAT_S: Final = 10.0
 """A library says the same thing once in so many seconds."""
@@ -91,6 +96,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if self._method_queue is None:
             self._method_queue = MethodQueue(num_workers=CALLS_MAX, loop=self.thread_loop, beacon=self.beacon)
         return self._method_queue
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        """In a rebalance aiokafka's fetch waits for the new assignment, which waits for the end of the fetch: it is
+        given up a moment after its time. It has taken no records by then, and those of the next assignment are the
+        next fetch's.
+        """
+        fetcher = consumer._fetcher
+        if not self.consumer.flow_active:
+            return {}
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        # within aiokafka's count of fetches, which an exception would leave one too high
+        with fetcher._subscriptions.fetch_context(), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout((timeout or 0.0) + FETCH_LATE_S):
+                return await fetcher.fetched_records(active_partitions, timeout=timeout, max_records=max_records)
+        return {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Faust fixes the wait at 1,500 ms, and aiokafka has one fetch at a time to a broker.

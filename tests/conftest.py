@@ -18,5 +18,6 @@ pytest_plugins = [
     "tests.fixtures.command",
     "tests.fixtures.browser",
     "tests.fixtures.native",
+    "tests.fixtures.prometheus",
     "tests.faults.figures",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy import backend, bringup, context, live, processes
+from deploy.local import monitoring
 from deploy.processes import Process
 from streams.errors import FieldError, InputError
 from streams.settings import Settings
@@ -41,13 +42,13 @@ def run_up(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     running = bringup.supervisor_of(home)
     if running is not None:
-        backend.of(context.load()).prepare(_say)  # parts that are down
+        _prepare(context.load())  # parts that are down
         bringup.revive(running, os.environ, _say)
         asyncio.run(_ready(context.load(), lambda: processes.alive(running)))
         print(f"it is up already (supervisor pid {running.pid})")
         return 0
     settings = bringup.places(os.environ, _say)
-    backend.of(settings).prepare(_say)
+    _prepare(settings)
     child = bringup.start_background(settings)
     try:
         asyncio.run(_ready(settings, lambda: child.poll() is None))
@@ -100,7 +101,7 @@ def run_run(args: argparse.Namespace) -> int:
     settings: Settings | None = None
     try:
         settings = bringup.places(environ, _say)
-        backend.of(settings).prepare(_say)
+        _prepare(settings)
         fleet = Fleet(args.devices, args.rate, args.seed, int(time.time() * 1000)) if args.rate > 0 else None
         screen = live.screen()
         try:
@@ -113,10 +114,18 @@ def run_run(args: argparse.Namespace) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         print("stopping", flush=True)
+        monitoring.stop(settings or context.load(environ))
         backend.of(settings or context.load(environ)).stop()
         processes.remove(home, bringup.SUPERVISOR)
     print("stopped; data is kept", flush=True)
     return 0
+
+
+def _prepare(settings: Settings) -> None:
+    """Everything that is there before the processes start."""
+    backend.of(settings).prepare(_say)
+    if settings.monitoring:
+        monitoring.start(settings, backend.of(settings).roles, _say)
 
 
 def _environ(args: argparse.Namespace) -> dict[str, str]:

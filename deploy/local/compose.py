@@ -14,6 +14,15 @@ from streams.settings import Settings
 FILE = Path(__file__).resolve().parent.parent / "compose.yaml"
 IMAGES = {"kafka": "apache/kafka:4.1.0", "postgres": "timescale/timescaledb-ha:pg17", "redis": "redis:7"}
 
+MONITORING_IMAGES = {
+    "prometheus": "prom/prometheus:v2.53.4",
+    "alertmanager": "prom/alertmanager:v0.28.1",
+    "grafana": "grafana/grafana:11.6.0",
+}
+
+_ALL = ["--profile", "monitoring"]
+"""What is stopped together."""
+
 
 def why_not() -> str:
     """Why Docker cannot be used here; empty if it can."""
@@ -38,14 +47,21 @@ def start(settings: Settings, echo: Echo) -> None:
     _compose(settings, ["up", "-d", "--wait", "--wait-timeout", "180", *IMAGES], "starting the containers")
 
 
+def start_monitoring(settings: Settings, echo: Echo) -> None:
+    """Starts Prometheus, Alertmanager and Grafana, with the files that ``monitoring.render`` wrote."""
+    echo("docker: starting " + ", ".join(MONITORING_IMAGES))
+    words = [*_ALL, "up", "-d", "--wait", "--wait-timeout", "180", *MONITORING_IMAGES]
+    _compose(settings, words, "starting the containers of the monitoring")
+
+
 def stop(settings: Settings) -> None:
     """Stops the containers; volumes stay."""
-    _compose(settings, ["down", "--remove-orphans", "-t", "20"], "stopping the containers")
+    _compose(settings, [*_ALL, "down", "--remove-orphans", "-t", "20"], "stopping the containers")
 
 
 def clean(settings: Settings) -> None:
     """Removes the containers and their volumes."""
-    _compose(settings, ["down", "--remove-orphans", "--volumes", "-t", "5"], "removing the containers")
+    _compose(settings, [*_ALL, "down", "--remove-orphans", "--volumes", "-t", "5"], "removing the containers")
 
 
 def project(settings: Settings) -> str:
@@ -67,6 +83,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "FIELD_GATEWAY_PORT": str(settings.gateway_port),
         "FIELD_GATEWAY_KEY": settings.gateway_key,
         "FIELD_PSEUDONYM_KEY": settings.pseudonym_key,
+        "FIELD_MONITORING_FILES": str(Path(settings.home).resolve() / "parts" / "monitoring"),
+        "FIELD_PAGER_KEY_FILE": str(Path(settings.pager_key_file or "/dev/null").resolve()),
+        "PROMETHEUS_PORT": str(settings.prometheus_port),
+        "ALERTMANAGER_PORT": str(settings.alertmanager_port),
+        "GRAFANA_PORT": str(settings.grafana_port),
     }
 
 

@@ -113,7 +113,7 @@ def install(packages: Sequence[str], echo: Echo) -> None:
         with _no_services():
             command = ["apt-get", "install", *options, *packages]
             run(command, f"installing {names}", {"DEBIAN_FRONTEND": "noninteractive"})
-    for service in ("redis-server", "postgresql"):
+    for service in ("redis-server", "postgresql", "prometheus", "prometheus-alertmanager"):
         if any(package.startswith(service) for package in packages):  # nor shall it start with the machine
             succeeds(["systemctl", "disable", service])
             succeeds(["update-rc.d", service, "disable"])

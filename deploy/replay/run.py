@@ -15,8 +15,10 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from deploy.local import monitoring
 from deploy.positions import LogWatch
 from deploy.replay.child import PAUSED, Told, command
+from streams import metrics
 from streams.errors import FieldError, PartUnavailable
 from streams.replay.span import Span
 from streams.settings import Settings, identity
@@ -67,6 +69,11 @@ class Runner:
         self.stopping = False
         self.folded = dict.fromkeys(self._ends, 0)
         self.positions = dict.fromkeys(self._ends, -1)
+
+    @property
+    def generation(self) -> str:
+        """The one that is folded."""
+        return self._ours.generation
 
     async def run(self) -> bool:
         """All partitions; False when it was paused. Raises ReplayFailed with the first error of a process."""
@@ -147,7 +154,8 @@ async def run(runner: Runner, live: Settings, records: int, lag_max: int) -> boo
         loop.add_signal_handler(number, runner.stop)
     beside = [asyncio.create_task(_brake(runner, live, lag_max)), asyncio.create_task(_show(runner, records))]
     try:
-        return await runner.run()
+        with monitoring.announced(live, runner.generation, metrics.serve("replay", live)):
+            return await runner.run()
     finally:
         for task in beside:
             task.cancel()
@@ -167,7 +175,9 @@ async def _brake(runner: Runner, live: Settings, lag_max: int) -> None:
 
 
 async def _show(runner: Runner, records: int) -> None:
-    begun, line_at = time.monotonic(), 0.0
+    begun, line_at, told = time.monotonic(), 0.0, 0
+    name = runner.generation
+    metrics.REPLAY_RECORDS.labels(name).set(records)
     console = Console(stderr=True)
     columns = (
         TextColumn("folding"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
@@ -180,6 +190,10 @@ async def _show(runner: Runner, records: int) -> None:
             await asyncio.sleep(LOOK_S / 4)
             done = sum(max(0, position + 1) for position in runner.positions.values())
             events, seconds = sum(runner.folded.values()), time.monotonic() - begun
+            metrics.REPLAY_READ.labels(name).set(done)
+            metrics.REPLAY_HELD.labels(name).set(runner.held)
+            metrics.REPLAY_EVENTS.labels(name).inc(events - told)
+            told = events
             note = "held: the live worker lags" if runner.held else ""
             bar.update(task, completed=done, rate=events / seconds, note=note)
             if not console.is_terminal and seconds - line_at >= LINE_S:

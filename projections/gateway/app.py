@@ -158,4 +158,4 @@ def _measure(scope: Scope, status: int, started: float) -> None:
     """Up to the first byte of the answer: a stream goes on for hours."""
     route = getattr(scope.get("route"), "path", "none")
     metrics.GATEWAY_REQUESTS.labels(route, str(status)).inc()
-    metrics.GATEWAY_SECONDS.labels(route).observe(time.perf_counter() - started)
+    metrics.GATEWAY_SECONDS.labels(route, metrics.status_class(status)).observe(time.perf_counter() - started)

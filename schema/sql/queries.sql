@@ -212,6 +212,12 @@ FROM current_generation c JOIN generations g USING (name)
 -- name: generation_current
 SELECT name FROM current_generation
 
+-- name: generations_measured
+-- Each, whether readers see it, and whether its last comparison found differences.
+SELECT g.name, g.stage, coalesce(g.name = c.name, false),
+       coalesce(NOT (g.verdict ->> 'equal')::boolean OR jsonb_array_length(g.verdict -> 'stores') > 0, false)
+FROM generations g LEFT JOIN current_generation c ON true
+
 -- name: generations
 SELECT g.name, g.settings, g.fold_version, g.stage, extract(epoch FROM g.made)::float8, g.replay, g.verdict,
        coalesce(g.name = c.name, false), coalesce(g.name = c.previous, false)

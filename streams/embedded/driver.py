@@ -108,6 +108,8 @@ class Driver:
                     self.checkpoint()
             records += len(found)
             metrics.LAG.labels(number).set(end - 1 - part.fold.position)
+            metrics.LOG_END.labels(number).set(end)
+            metrics.FOLD_POSITION.labels(number).set(part.kept)
         return records
 
     def checkpoint(self) -> bool:

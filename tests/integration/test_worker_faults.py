@@ -107,6 +107,28 @@ async def test_what_one_gives_back_the_other_takes_again(settings: Settings) -> 
     assert await committed(settings) == {number: position + 1 for number, position in follower.positions.items()}
 
 
+async def test_who_reads_while_partitions_are_shared_out_anew_goes_on(settings: Settings) -> None:
+    """A fetch is under way then; aiokafka lets it wait for the new assignment, which waits for the end of the fetch."""
+    events = records(crowd(10_000), settings)
+    await topics.create(settings)
+
+    async def trickle() -> None:
+        for start in range(0, len(events), 50):
+            await publish(settings, events[start : start + 50])
+
+    with WorkerProcess(settings) as first:
+        await first.says("partitions [0, 1, 2, 3]")
+        trickling = asyncio.create_task(trickle())
+        with WorkerProcess(settings) as second:
+            await until(lambda: not first.running or (shares(first) and shares(second)), "nobody shared")
+            assert await asyncio.to_thread(second.stop) == 0
+        await until(lambda: not first.running or assigned(first)[-1].count(",") == 4, "it got no partitions back")
+        assert first.running, first.log.read_text()
+        await trickling
+        assert found(await folded(settings), settings) == await expected(settings)
+        assert first.stop() == 0
+
+
 def assigned(worker: WorkerProcess) -> list[str]:
     """The lines in its log that name the partitions it has from then on."""
     return [line for line in worker.log.read_text().splitlines() if "partitions [" in line]

@@ -74,16 +74,19 @@ def taken_over() -> Assignment:
 async def test_every_step_waits_for_the_one_before() -> None:
     broker, here = Broker(), taken_over()
     here.partitions[0].folded.append(broker)
-    running = asyncio.create_task(Checkpointer(broker, broker, broker, SETTINGS).run(here))
+    writer = Checkpointer(broker, broker, broker, SETTINGS)
+    running = asyncio.create_task(writer.run(here))
     for kinds in (("changes", "letters"), ("marker",), ("shards",), ("position",)):
         await broker.sees(*kinds)
         for kind in kinds:
             assert not broker.acked
+            assert writer.writing, "what it covers waits for its commit"
             broker.acknowledge(kind)
     await broker.sees("tombstones")
     assert broker.acked
     broker.acknowledge("tombstones")
     assert await running
+    assert not writer.writing
 
 
 @pytest.mark.parametrize("failing", ["changes", "letters", "marker", "shards", "position"])

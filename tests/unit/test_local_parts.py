@@ -168,8 +168,21 @@ def test_the_compose_file_has_the_images_that_we_name_and_listens_on_loopback() 
         "projector",
         "publisher",
         "gateway",
+        *compose.MONITORING_IMAGES,
     }
-    assert file["services"]["gateway"]["ports"] == ["127.0.0.1:${FIELD_GATEWAY_PORT:-8000}:8000"]
+    assert file["services"]["gateway"]["ports"] == [
+        "127.0.0.1:${FIELD_GATEWAY_PORT:-8000}:8000",
+        "127.0.0.1:9104:9104",
+    ]
+    for name, image in compose.MONITORING_IMAGES.items():
+        service = file["services"][name]
+        assert service["image"] == image
+        assert service["network_mode"] == "host", "it looks at loopback ports"
+        assert service["profiles"] == ["monitoring"]
+    told = str([file["services"][name] for name in compose.MONITORING_IMAGES])
+    assert len(re.findall(r"(?:listen-address|HTTP_ADDR)(?:=|': ')127\.0\.0\.1", told)) == 3, (
+        "and is told to nobody else"
+    )
 
 
 def test_two_homes_are_two_compose_projects() -> None:

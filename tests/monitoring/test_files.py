@@ -1,0 +1,63 @@
+"""The tools of Prometheus and Alertmanager find nothing wrong, and each alert fires when it should."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from deploy.local import monitoring
+from deploy.local.monitoring import SOURCES
+from deploy.local.prometheus import Programs
+from streams.metrics import REGISTRY
+from streams.settings import Settings
+
+ROLES = ("worker", "projector", "publisher", "gateway")
+
+
+def run(*words: str | Path, text: str = "") -> str:
+    """What a tool says; fails with all of it where the tool does."""
+    done = subprocess.run([str(word) for word in words], input=text, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_each_alert_fires_when_it_should(programs: Programs) -> None:
+    run(programs.promtool, "test", "rules", SOURCES / "alerts_test.yml")
+
+
+def test_the_files_as_they_stand_are_right(programs: Programs) -> None:
+    run(programs.promtool, "check", "config", SOURCES / "prometheus.yml")
+    run(programs.amtool, "check-config", SOURCES / "alertmanager.yml")
+
+
+def test_the_names_and_texts_of_our_metrics_are_as_prometheus_wants_them(programs: Programs) -> None:
+    assert run(programs.promtool, "check", "metrics", text=generate_latest(REGISTRY).decode()) == ""
+
+
+@pytest.mark.parametrize(("key", "receiver"), [(True, "pager"), (False, "screen")])
+def test_the_files_of_a_stack_are_right(programs: Programs, tmp_path: Path, key: bool, receiver: str) -> None:
+    file = tmp_path / "key"
+    file.write_text("never in a file")
+    settings = Settings(alert_factor=0.02, pager_key_file=str(file) if key else "", worker_metrics_port=7001)
+    folder = tmp_path / "monitoring"
+    monitoring.render(settings, ROLES, folder)
+    run(programs.promtool, "check", "config", folder / "prometheus.yml")
+    run(programs.amtool, "check-config", folder / "alertmanager.yml")
+    told = run(
+        programs.amtool, "config", "routes", "test", "--config.file", folder / "alertmanager.yml", "severity=page"
+    )
+    assert told.strip() == receiver
+    assert (str(file) in (folder / "alertmanager.yml").read_text()) == key
+    assert "never in a file" not in (folder / "alertmanager.yml").read_text()
+    assert "127.0.0.1:7001" in (folder / "targets.json").read_text()
+    assert '"field-gateway"' in (folder / "targets.json").read_text()
+
+
+def test_times_are_multiplied_and_nothing_else() -> None:
+    text = "for: 5m\nexpr: rate(x[10m]) > 300 # 5m\nscrape_interval: 5s\nrepeat_interval: 4h\n"
+    shorter = "for: 30000ms\nexpr: rate(x[60000ms]) > 300 # 5m\nscrape_interval: 1000ms\nrepeat_interval: 4h\n"
+    assert monitoring.scaled(text, 0.1) == shorter
+    assert monitoring.scaled(text, 1.0) == text

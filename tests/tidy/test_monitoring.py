@@ -1,0 +1,76 @@
+"""Nothing is asked of Prometheus that nobody serves; every alert has a page and a test."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from deploy.local.monitoring import SOURCES
+from tests.monitoring import files
+from tests.tidy.source import ROOT
+
+ALERTS = {rule["alert"]: rule for rule in files.rules("alert")}
+
+
+def test_every_metric_of_a_rule_or_dashboard_is_served() -> None:
+    wanted = {rule["expr"] for kind in ("alert", "record") for rule in files.rules(kind)}
+    wanted |= {query.text for query in files.queries() if not query.sql}
+    names = {name for text in wanted for name in files.asked(text)}
+    assert {"field_fold_position", "up", "field:fold_lag_records:sum", "field_gateway_seconds_bucket"} <= names
+    assert not names - files.exposed()
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_has_a_runbook_a_test_and_says_what_is_the_matter(name: str) -> None:
+    rule = ALERTS[name]
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["runbook"] == f"deploy/runbooks/{name}.md"
+    text = (ROOT / rule["annotations"]["runbook"]).read_text()
+    assert re.findall("^# (.+)|^## (.+)", text, re.MULTILINE) == [
+        (name, ""), ("", "What it means"), ("", "What to look at"), ("", "What to do"),
+    ]  # fmt: skip
+    tests = yaml.safe_load((SOURCES / "alerts_test.yml").read_text())["tests"]
+    fired = {sample["labels"] for one in tests for check in one["promql_expr_test"] for sample in check["exp_samples"]}
+    assert f'{{alertname="{name}"}}' in fired
+
+
+def test_a_runbook_is_of_an_alert_and_leads_nowhere_else() -> None:
+    assert {path.stem for path in files.RUNBOOKS.glob("*.md")} == set(ALERTS)
+    for path in files.RUNBOOKS.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#]+)", path.read_text()):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_what_is_held_back_and_who_is_told_are_alerts() -> None:
+    alerting = yaml.safe_load((SOURCES / "alertmanager.yml").read_text())
+    named = set(re.findall(r"Field\w+", str(alerting["inhibit_rules"])))
+    assert named
+    assert named <= set(ALERTS)
+
+
+@pytest.mark.parametrize("name", files.dashboards())
+def test_a_dashboard_is_whole(name: str) -> None:
+    board = files.dashboards()[name]
+    assert board["uid"] == f"field-{name}"
+    numbers = [panel["id"] for panel in board["panels"]]
+    assert len(set(numbers)) == len(numbers)
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, f"{panel['title']} lies over another"
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+        assert panel["targets"]
+        for target in panel["targets"]:
+            assert target["datasource"]["uid"] in ("field-prometheus", "field-postgres")
+
+
+def test_the_datasources_are_the_ones_that_dashboards_name() -> None:
+    folder = files.DASHBOARDS.parent / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "field.yaml").read_text())["datasources"]
+    asked = {t["datasource"]["uid"] for b in files.dashboards().values() for p in b["panels"] for t in p["targets"]}
+    assert asked == {source["uid"] for source in sources}
