@@ -3,8 +3,8 @@
     .venv/bin/python -m tests.benchmarks.field_strength --grid 64
 
 Needs no store. Medians of some rounds, in one thread. The particles (and 40 harmonics) lie in a square of 100 x 100,
-ten times the radius; ``--side`` makes it another one. ``brute`` is numpy over the whole table of places and sources; the
-slower ways are left out where they would take long, but some cells are always compared with all sources. Then all
+ten times the radius; ``--side`` makes it another one. ``brute`` is numpy over the whole table of places and sources;
+the slower ways are left out where they would take long, but some cells are always compared with all sources. Then all
 patterns of a page.
 """
 
