@@ -51,6 +51,7 @@ class Bare(Folding):
         self._table = SimpleNamespace(data=SimpleNamespace(data={}))
         self._delivery: Any = SimpleNamespace(take=lambda: self.sought.append((TP("taken", 0), 0)))
         self._incarnation = "aaaa"
+        self._assigned_at = 0.0
         self._assignment: Assignment | None = assignment.load([], {0: (0, 0)}, generation, "aaaa", SETTINGS)
         self._due = asyncio.Event()
         self._closing = False
