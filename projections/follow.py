@@ -116,6 +116,13 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         ours = {place.partition for place in self._consumer.assignment()}
         return reached(self._reflected, {partition: end for partition, end in ends.items() if partition in ours})
 
+    def waits_for(self) -> str:
+        """What it waits for before it writes rows; empty when it does, or has nothing to write."""
+        if not self._joined or self._consumer is None:
+            return f"the group of {self._projection.topic} says which partitions are its own"
+        here = {place for place in self._consumer.assignment() if place in self._loaded or place in self._busy}
+        return "" if here or not self._consumer.assignment() else "PostgreSQL says how far its rows are"
+
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Called by the consumer: positions are loaded again when a partition comes back."""
         self._joined = False

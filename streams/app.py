@@ -15,7 +15,7 @@ import uvloop
 from faust.types.transports import TransportT
 from yarl import URL
 
-from streams import engine, metrics, topics, transport
+from streams import engine, health, metrics, topics, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
 from streams.settings import Settings
@@ -115,7 +115,8 @@ def run_worker(settings: Settings) -> int:
             logging.getLogger("field.worker").info("created topics %s", ", ".join(created))
         level = logging.INFO if settings.fold == "simple" or engine.is_compiled(settings) else logging.WARNING
         logging.getLogger("field.worker").log(level, "the fold: %s", engine.name(settings))
-        metrics.serve("worker", settings)
+        here = health.of("worker", settings)
+        metrics.serve("worker", settings, here)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
     except FieldError as error:
         logging.getLogger("field.worker").critical("%s: %s", type(error).__name__, error)
@@ -125,6 +126,8 @@ def run_worker(settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        Worker(make_app(settings), loop=loop).execute_from_commandline()
+        app = make_app(settings)
+        here.watch(loop, app.folding.waits_for)
+        Worker(app, loop=loop).execute_from_commandline()
     except SystemExit as stopped:
         return int(stopped.code or 0)
