@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 100
 POLL_BUSY_MS: Final = 10
 SETTLE_S: Final = 10.0
+HEARTBEAT_MS: Final = 3_000
+"""At the latest: with it a member hears that the group comes together anew, however long its session may be silent."""
 FEW_RECORDS: Final = 1_000
 """After a batch of fewer there is nothing to catch up with: the next ones may gather for ``project_ms``."""
 FETCH_BYTES: Final = 4 * 1024 * 1024  # by partition: the most that waits in memory
@@ -143,7 +145,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             auto_offset_reset="earliest",
             session_timeout_ms=self._settings.session_timeout_s * 1000,
             request_timeout_ms=self._settings.answer_s * 1000,
-            heartbeat_interval_ms=self._settings.session_timeout_s * 1000 // 3,
+            heartbeat_interval_ms=min(HEARTBEAT_MS, self._settings.session_timeout_s * 1000 // 3),
             max_partition_fetch_bytes=FETCH_BYTES,
         )
 

@@ -23,6 +23,9 @@ from streams.settings import Settings
 STOP_S = 10.0
 """Told to stop while it starts, Faust sometimes never ends; all is kept by then."""
 
+HEARTBEAT_S = 3.0
+"""At the latest: with it a member hears that the group comes together anew, however long its session may be silent."""
+
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """From one partition in one fetch; bounds the memory of a batch."""
 
@@ -44,7 +47,7 @@ class FieldApp(faust.App):
 
 def make_app(settings: Settings) -> FieldApp:
     """The app of one worker: table of shards in memory, its changelog in Kafka, no web."""
-    heartbeat_s = settings.session_timeout_s / 5
+    heartbeat_s = min(HEARTBEAT_S, settings.session_timeout_s / 5)
     app = FieldApp(
         topics.app_id(settings),
         broker=[URL(f"kafka://{broker.strip()}") for broker in settings.kafka_brokers.split(",")],
