@@ -1,7 +1,7 @@
 # Everything starts here. `make run` and `make test` need nothing but this file's folder:
 # what is missing is brought (Python packages into .venv, Kafka, PostgreSQL and Redis by Docker or by deploy/local).
 
-.PHONY: run up down clean venv lint test soak bench
+.PHONY: run up down clean venv lint test soak upgrade bench
 
 # MONITORING=1: with Prometheus and Alertmanager, and Grafana where Docker is
 monitoring = $(if $(MONITORING),FIELD_MONITORING=$(MONITORING))
@@ -31,6 +31,9 @@ test: lint ## everything, on parts of its own (other ports, a folder of its own)
 
 soak: venv ## kills, zombies, outages in rounds for HOURS (1), with a memory curve; report in .field/soak
 	@.venv/bin/python -m tests.faults.soak --hours $(or $(HOURS),1) --seed $(or $(SEED),1)
+
+upgrade: venv ## a rolling upgrade from an earlier version under load, compared row by row; FROM=REVISION (release 0.3.0); two minutes
+	@.venv/bin/python -m tests.upgrade $(if $(FROM),--from $(FROM))
 
 bench: venv ## the field beside Flink, Kafka Streams, Quix, Bytewax and Faust; ARGS="--rows 'ours-*' --runs 1"; half an hour
 	@.venv/bin/python -m tests.benchmarks.bench $(ARGS)

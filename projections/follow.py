@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 100
 POLL_BUSY_MS: Final = 10
 SETTLE_S: Final = 10.0
+HEARTBEAT_MS: Final = 3_000
+"""At the latest: with it a member hears that the group comes together anew, however long its session may be silent."""
 FEW_RECORDS: Final = 1_000
 """After a batch of fewer there is nothing to catch up with: the next ones may gather for ``project_ms``."""
 FETCH_BYTES: Final = 4 * 1024 * 1024  # by partition: the most that waits in memory
@@ -116,6 +118,13 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         ours = {place.partition for place in self._consumer.assignment()}
         return reached(self._reflected, {partition: end for partition, end in ends.items() if partition in ours})
 
+    def waits_for(self) -> str:
+        """What it waits for before it writes rows; empty when it does, or has nothing to write."""
+        if not self._joined or self._consumer is None:
+            return f"the group of {self._projection.topic} says which partitions are its own"
+        here = {place for place in self._consumer.assignment() if place in self._loaded or place in self._busy}
+        return "" if here or not self._consumer.assignment() else "PostgreSQL says how far its rows are"
+
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Called by the consumer: positions are loaded again when a partition comes back."""
         self._joined = False
@@ -136,7 +145,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             auto_offset_reset="earliest",
             session_timeout_ms=self._settings.session_timeout_s * 1000,
             request_timeout_ms=self._settings.answer_s * 1000,
-            heartbeat_interval_ms=self._settings.session_timeout_s * 1000 // 3,
+            heartbeat_interval_ms=min(HEARTBEAT_MS, self._settings.session_timeout_s * 1000 // 3),
             max_partition_fetch_bytes=FETCH_BYTES,
         )
 

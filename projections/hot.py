@@ -81,6 +81,7 @@ class Publisher:
         )
         self._written_s = 0.0
         self._behind = False
+        self._answered = False
         self._told: dict[int, int] = {}
         self._pairs: set[tuple[str, str]] | None = None
         self._rooms: set[tuple[str, int]] | None = None
@@ -88,6 +89,10 @@ class Publisher:
     def reflects(self, ends: Mapping[int, int], asked_s: float) -> bool:
         """``ends.Reflects``: a snapshot that has all that, stored since; not while Redis is away."""
         return self._written_s >= asked_s and reached(self._told, ends)
+
+    def waits_for(self) -> str:
+        """Redis, while it has not answered to a snapshot; empty when it has, be it that it has a newer one."""
+        return "" if self._answered else "Redis takes a snapshot"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped; Redis may come and go."""
@@ -98,7 +103,9 @@ class Publisher:
                 try:
                     await self.publish(now_ms())
                     backoff.answered()
+                    self._answered = True
                 except (RedisError, OSError) as error:
+                    self._answered = False
                     await backoff.failed(error)
             with contextlib.suppress(TimeoutError):
                 wait_s = began + self._settings.publish_ms / 1000 - time.monotonic()

@@ -3,6 +3,9 @@
 A file is ``schema/sql/NNN_name.sql``. It runs in a transaction of its own together with its row in
 ``schema_migrations``; a file whose first line is ``-- no transaction`` runs statement by statement instead
 and must be written so that it can run again after a crash.
+
+A migration whose name begins with ``adds_`` only adds: programs of the version before read and write as they did. One
+that starts again in the middle of an upgrade, or after it was taken back, goes on (``deploy/UPGRADE.md``).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 
 LOCK = 0x6669656C64  # "field": one migration at a time in a database
 NO_TRANSACTION = "-- no transaction"
+ADDS: Final = "adds_"
 RETENTION_DAYS_MIN = 7  # a refresh of the day aggregate looks at six days at least
 
 _LINE: Final[dict[str, Any]] = {
@@ -112,12 +116,14 @@ def _check(rows: Sequence[tuple[Any, ...]], known: Sequence[Migration]) -> None:
     by_version = {migration.version: migration for migration in known}
     for version, name, checksum in rows:
         mine = by_version.get(version)
-        if mine is None:
+        if mine is None and name.startswith(ADDS):
+            log.info("the database has migration %03d_%s of a newer version, which changes nothing here", version, name)
+        elif mine is None:
             raise SchemaError(
                 f"the database has migration {version:03d}_{name}, this version knows up to {len(known):03d}:"
                 " start a newer version of the field"
             )
-        if mine.checksum != checksum:
+        elif mine.checksum != checksum:
             raise SchemaError(
                 f"migration {version:03d}_{mine.name} was changed after the database had it:"
                 " bring the file back and write a new migration"

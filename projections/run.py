@@ -21,8 +21,9 @@ from projections.migrate import migrate
 from projections.pool import make_pool
 from projections.samples import Sampler
 from projections.views import Views
-from streams import metrics
+from streams import health, metrics
 from streams.errors import FieldError
+from streams.health import Health
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,10 @@ def run_publisher(settings: Settings) -> int:
     return _run("publisher", settings, publish)
 
 
-async def project(settings: Settings, stop: asyncio.Event) -> None:
+async def project(settings: Settings, stop: asyncio.Event, here: Health | None = None) -> None:
     """Migrate, then project until ``stop`` is set. Raises FieldError."""
+    here = here or health.of("projector", settings)
+    here.watch(asyncio.get_running_loop(), lambda: "PostgreSQL has this version's schema")
     await _migrate(settings, stop)
     if stop.is_set():
         return
@@ -49,6 +52,7 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     try:
         views, ends = Views(settings), Ends(settings, stop)
         rows = Follower(state.State(settings), settings, pool, stop)
+        here.watch(asyncio.get_running_loop(), lambda: rows.waits_for() or views.waits_for())
         sampler = Sampler(settings, views, pool)
         events = _Raw(settings, pool, current)
         ends.watch(raw.NAME, events.reflects)
@@ -85,13 +89,15 @@ class _Raw:
         await self._follower.run()
 
 
-async def publish(settings: Settings, stop: asyncio.Event) -> None:
+async def publish(settings: Settings, stop: asyncio.Event, here: Health | None = None) -> None:
     """Publish until ``stop`` is set. Raises FieldError."""
     redis = hot.connect(settings)
     try:
         views, ends, current = Views(settings), Ends(settings, stop), Current(settings)
         publisher = hot.Publisher(settings, views, redis, current)
         ends.watch(hot.NAME, publisher.reflects)
+        here = here or health.of("publisher", settings)
+        here.watch(asyncio.get_running_loop(), lambda: views.waits_for() or publisher.waits_for())
         await _together(stop, ends.run(), current.run(stop), views.keep(stop), publisher.run(stop))
     finally:
         await redis.aclose()
@@ -123,12 +129,14 @@ async def _together(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> N
             raise result
 
 
-def _run(role: str, settings: Settings, main: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> int:
+def _run(role: str, settings: Settings, main: Callable[[Settings, asyncio.Event, Health], Awaitable[None]]) -> int:
     logging.basicConfig(
         level=settings.log_level, format=f"%(asctime)s {role} %(levelname)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("aiokafka").setLevel("ERROR")  # its warnings repeat while the broker is away; Backoff logs once
     logging.getLogger("psycopg.pool").setLevel("ERROR")
+
+    here = health.of(role, settings)
 
     async def supervised() -> None:
         stop = asyncio.Event()
@@ -136,10 +144,10 @@ def _run(role: str, settings: Settings, main: Callable[[Settings, asyncio.Event]
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, stop.set)
-        await main(settings, stop)
+        await main(settings, stop, here)
 
     try:
-        metrics.serve(role, settings)
+        metrics.serve(role, settings, here)
         uvloop.run(supervised())
     except FieldError as error:
         print(f"{role}: {error}", file=sys.stderr, flush=True)

@@ -80,6 +80,10 @@ class Views:
         for partition in range(self._settings.partitions):
             metrics.FOLD_POSITION.labels(str(partition)).set(self._follower.positions.get(partition, -1))
 
+    def waits_for(self) -> str:
+        """What it waits for before it can read; empty when it can."""
+        return "" if self.ready else "the changelog is read"
+
     def refresh(self) -> None:
         """Show what is whole by now; raises FoldVersionError when another fold wrote it."""
         for partition, position in self._follower.positions.items():

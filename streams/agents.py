@@ -89,6 +89,7 @@ class Folding:
         self._assigned_at = time.monotonic()
         self._due = asyncio.Event()
         self._closing = False
+        self._before = "its group says which partitions are its own"
 
     def attach(self) -> None:
         """Register the agent, the tasks and the handlers of rebalances with Faust."""
@@ -116,6 +117,12 @@ class Folding:
         self._table.on_recover(recovered)
         self._app.on_partitions_revoked.connect(self._revoked)
         self._app.on_partitions_assigned.connect(self._assigned)
+
+    def waits_for(self) -> str:
+        """What folding waits for; empty while it goes on, be it over no partition at all."""
+        if self._closing:
+            return "ends"
+        return "" if self._assignment is not None else self._before
 
     async def finish(self) -> None:
         """Stop folding, make a last checkpoint and commit it."""
@@ -209,6 +216,7 @@ class Folding:
             metrics.LAG.clear()
         metrics.REBALANCES.inc()
         metrics.PARTITIONS_ASSIGNED.set(0)
+        self._before = "its group says which partitions are its own"
         self._delivery.take()
 
     async def _assigned(self, _app: Any, _assigned: set[TP], **_: Any) -> None:
@@ -217,6 +225,7 @@ class Folding:
         What that had read was let go as the folds were built of it.
         """
         self._assigned_at = time.monotonic()
+        self._before = "the state is recovered from the changelog"
         self._table.data.data.clear()
         offsets = self._app.tables.recovery.active_offsets
         for tp in offsets:

@@ -15,13 +15,16 @@ import uvloop
 from faust.types.transports import TransportT
 from yarl import URL
 
-from streams import engine, metrics, topics, transport
+from streams import engine, health, metrics, topics, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
 from streams.settings import Settings
 
 STOP_S = 10.0
 """Told to stop while it starts, Faust sometimes never ends; all is kept by then."""
+
+HEARTBEAT_S = 3.0
+"""At the latest: with it a member hears that the group comes together anew, however long its session may be silent."""
 
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """From one partition in one fetch; bounds the memory of a batch."""
@@ -44,7 +47,7 @@ class FieldApp(faust.App):
 
 def make_app(settings: Settings) -> FieldApp:
     """The app of one worker: table of shards in memory, its changelog in Kafka, no web."""
-    heartbeat_s = settings.session_timeout_s / 5
+    heartbeat_s = min(HEARTBEAT_S, settings.session_timeout_s / 5)
     app = FieldApp(
         topics.app_id(settings),
         broker=[URL(f"kafka://{broker.strip()}") for broker in settings.kafka_brokers.split(",")],
@@ -115,7 +118,8 @@ def run_worker(settings: Settings) -> int:
             logging.getLogger("field.worker").info("created topics %s", ", ".join(created))
         level = logging.INFO if settings.fold == "simple" or engine.is_compiled(settings) else logging.WARNING
         logging.getLogger("field.worker").log(level, "the fold: %s", engine.name(settings))
-        metrics.serve("worker", settings)
+        here = health.of("worker", settings)
+        metrics.serve("worker", settings, here)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
     except FieldError as error:
         logging.getLogger("field.worker").critical("%s: %s", type(error).__name__, error)
@@ -125,6 +129,8 @@ def run_worker(settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        Worker(make_app(settings), loop=loop).execute_from_commandline()
+        app = make_app(settings)
+        here.watch(loop, app.folding.waits_for)
+        Worker(app, loop=loop).execute_from_commandline()
     except SystemExit as stopped:
         return int(stopped.code or 0)

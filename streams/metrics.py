@@ -15,6 +15,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from streams.errors import PartUnavailable
+from streams.health import Health
 from streams.settings import Settings
 from streams.validate import REASONS
 
@@ -122,10 +123,11 @@ for _metric, _values in (
         _metric.labels(_value)
 
 
-def serve(role: str, settings: Settings) -> int:
+def serve(role: str, settings: Settings, health: Health | None = None) -> int:
     """Start the endpoint of this process and say where it is.
 
-    ``role`` is worker, projector, publisher, gateway or replay; the port comes from ``settings`` (0: any free one).
+    ``role`` is worker, projector, publisher, gateway or replay; the port comes from ``settings`` (0: any free one);
+    ``health`` answers beside the metrics.
     Returns the port; raises PartUnavailable when it is taken.
     """
     port = int(getattr(settings, f"{role}_metrics_port"))
@@ -136,6 +138,8 @@ def serve(role: str, settings: Settings) -> int:
         raise PartUnavailable(
             "metrics endpoint", f"{host}:{port}: {error}; FIELD_{role.upper()}_METRICS_PORT=0 takes a free one"
         ) from error
+    if health is not None:
+        server.set_app(health.beside(server.get_app()))
     PROCESS_INFO.labels(role).set(1)
     BUILD_INFO.labels(version("the-field"), settings.rules.version, platform.python_version()).set(1)
     _watch_disk(Path(settings.home))

@@ -111,7 +111,7 @@ async def _play(name: str, play: Scenario, place: Place) -> soak_report.Round:
 
 
 @contextmanager
-def _parts() -> Iterator[Settings]:
+def parts_for_a_while() -> Iterator[Settings]:
     """Running parts; our own are stopped and deleted at the end."""
     session = parts_of_tests._of_session()
     try:
@@ -130,7 +130,7 @@ def main() -> int:
     words = parser.parse_args()
     words.report.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="soak-"))
-    with _parts() as parts:
+    with parts_for_a_while() as parts:
         instances = Instances(parts, home, [])
         try:
             failed = asyncio.run(soak(instances, words, words.report))

@@ -69,6 +69,16 @@ def test_a_newer_schema_is_refused(postgres: str) -> None:
         migrate(postgres)
 
 
+def test_a_newer_schema_that_only_adds_lets_the_version_before_go_on(postgres: str) -> None:
+    adds = Migration(NEWEST + 1, "adds_tomorrow", "CREATE TABLE tomorrow ()")
+    assert migrate(postgres, known=[*migrations(), adds])[-1] == NEWEST + 1
+    assert migrate(postgres) == []
+    changes = Migration(NEWEST + 2, "tomorrow_changes", "ALTER TABLE tomorrow RENAME TO yesterday")
+    migrate(postgres, known=[*migrations(), adds, changes])
+    with pytest.raises(SchemaError, match="tomorrow_changes"):
+        migrate(postgres)
+
+
 def test_a_failing_migration_leaves_nothing(postgres: str) -> None:
     broken = Migration(NEWEST + 1, "broken", "CREATE TABLE half (); SELECT 1 / 0;")
     with pytest.raises(psycopg.errors.DivisionByZero):

@@ -156,6 +156,19 @@ async def test_revoked_is_forgotten_whole() -> None:
     await here._revoked(None, set())
 
 
+async def test_a_probe_hears_what_folding_waits_for() -> None:
+    bare = Bare()
+    assert bare.waits_for() == ""
+    await bare._revoked(None, {TP(TOPIC, 0)})
+    assert "which partitions" in bare.waits_for()
+    await bare._assigned(None, {TP(TOPIC, 0)})
+    assert "recovered" in bare.waits_for()
+    await bare._recovered()
+    assert bare.waits_for() == ""
+    bare._closing = True
+    assert bare.waits_for() == "ends"
+
+
 async def test_a_recovery_reads_the_changelog_from_its_beginning() -> None:
     here = Bare()
     here._table.data.data |= {b"0/1/1-a": b"x", b"1/1/1-a": b"y", b"1/position/1-a": b"z"}
