@@ -24,7 +24,9 @@ from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
 from projections.queries import query
 from streams import metrics
+from streams.chunks import Chunk
 from streams.errors import ProjectionError
+from streams.fetching import ChunkConsumer
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,8 +56,11 @@ class Batch(NamedTuple):
 
     log_offset: int
     input_position: int
-    timestamp_ms: int
     content: Any
+
+
+Found = Sequence[ConsumerRecord[bytes, bytes]] | Sequence[Chunk]
+"""What a fetch brought of a partition."""
 
 
 class Projection(Protocol):
@@ -67,8 +72,10 @@ class Projection(Protocol):
     """Of which rows its position speaks: those of a generation, or of a log whose rows all generations share."""
     remedy: str
     """What to do when the topic has lost records that the rows need."""
+    chunks: bool
+    """Whether it takes the log's own batches as they are."""
 
-    def prepare(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> Iterator[Batch]:
+    def prepare(self, partition: int, found: Found) -> Iterator[Batch]:
         """Records of one partition, in order, as batches that cover all of them; no I/O."""
 
     async def write(self, connection: Connection, partition: int, batch: Batch) -> int:
@@ -137,7 +144,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
         self._joined = True
 
     def _new_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_brokers,
             group_id=f"field-{self._projection.scope}-{self._projection.name}",
             client_id=f"field-{self._projection.name}",
@@ -148,6 +155,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             heartbeat_interval_ms=min(HEARTBEAT_MS, self._settings.session_timeout_s * 1000 // 3),
             max_partition_fetch_bytes=FETCH_BYTES,
         )
+        return ChunkConsumer.of(consumer, self._projection.topic) if self._projection.chunks else consumer
 
     async def _follow(self) -> None:
         while not self._stop.is_set():
@@ -212,19 +220,19 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 f" {self._projection.remedy}"
             )
 
-    async def _project(self, place: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    async def _project(self, place: TopicPartition, found: Found) -> None:
         expected = self._loaded.get(place)
-        if expected is None or records[0].offset <= expected:
+        if expected is None or _begin(found) <= expected:
             self._loaded.pop(place, None)
             return
         try:
-            for batch in self._projection.prepare(place.partition, records):
+            for batch in self._projection.prepare(place.partition, found):
                 await self._transact(place.partition, expected, batch)
                 expected = batch.log_offset
                 if place not in self._loaded:  # taken away meanwhile
                     return
                 self._loaded[place] = expected
-            if len(records) < FEW_RECORDS:
+            if _count(found) < FEW_RECORDS:
                 await asyncio.sleep(self._settings.project_ms / 1000)
         except Moved:
             log.info("projection %s: %s was moved by another process", self._projection.name, place)
@@ -278,6 +286,15 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             self._busy = {place: task for place, task in self._busy.items() if task not in hanging}
             self._raise_failures()
         self._loaded.clear()
+
+
+def _begin(found: Found) -> int:
+    first = found[0]
+    return first.start if isinstance(first, Chunk) else int(first.offset)
+
+
+def _count(found: Found) -> int:
+    return sum(one.size if isinstance(one, Chunk) else 1 for one in found)
 
 
 def _sleep(ms: int) -> asyncio.Task[None]:

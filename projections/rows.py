@@ -1,14 +1,14 @@
 """Events, sessions and pairs as rows. Pure.
 
-A raw row is a tuple for binary COPY into ``raw_staging``. The values that PostgreSQL would have to parse are
-given in its own binary form instead (uuid: 16 bytes; timestamptz: microseconds since 2000; geometry: EWKB;
-jsonb: a version byte and the text), which ``RAW_TYPES`` declares as plain bytes and integers of the same width.
+A raw row is what one event is in a binary COPY into ``raw_staging``: a number of columns, and each column after its
+length, in PostgreSQL's own form (uuid: 16 bytes; timestamptz: microseconds since 2000; geometry: EWKB; jsonb: a version
+byte and the text). ``streams/native/src/copy.rs`` makes the same bytes.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,44 +16,60 @@ import msgspec
 from streams.changes import Changes, PairRow, SessionRow
 from streams.events import FIELD, MILLION, WEIGHED, Event, Quantum
 
-RAW_TYPES: Final = (
-    "bytea", "text", "text", "text", "text", "text", "bytea", "bytea", "float8", "float8", "float8", "text",
-    "int8", "int8", "int4", "int8", "int4",
-)  # fmt: skip
-"""Wire types of a raw row; the columns are those of ``raw_staging``."""
-
-RawRow = tuple[Any, ...]
+TARGET: Final = 11
+"""Place of the column in which the table has something else: whether the row is collective."""
 
 _POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z
 _SRID: Final = 4326
 _EWKB_POINT: Final = 0x20000001  # a point that carries its SRID
+_COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TAIL: Final = b"\xff\xff"
+_NULL: Final = b"\xff\xff\xff\xff"
 _point = struct.Struct("<BIIdd").pack
+_double = struct.Struct(">d").pack
+_int4 = struct.Struct(">i").pack
+_int8 = struct.Struct(">q").pack
+_count = struct.Struct(">h").pack
 _json = msgspec.json.Encoder()
 
 
-def raw_row(
+def raw_columns(
     event: Event, weights: Mapping[str, int], *, received: int, partition: int, offset: int, index: int
-) -> RawRow:
-    """Raw row of an event that was read at this place of the log; ``received`` in epoch ms."""
-    return (
+) -> list[bytes | None]:
+    """Columns of an event that was read at this place of the log; ``received`` in epoch ms."""
+    own = resonance(event, weights)
+    return [
         bytes.fromhex(event.id.replace("-", "")),
-        event.key,
-        event.device_id,
-        event.user_id,
-        event.room_id,
-        event.type,
+        event.key.encode(),
+        event.device_id.encode(),
+        _text(event.user_id),
+        _text(event.room_id),
+        event.type.encode(),
         b"\x01" + _json.encode(data_of(event)),
         None if event.x is None else _point(1, _EWKB_POINT, _SRID, event.x, event.y),
-        event.z,
-        event.intensity / MILLION,
-        resonance(event, weights),
-        event.target,
-        _microseconds(event.timestamp),
-        _microseconds(received),
-        partition,
-        offset,
-        index,
-    )
+        None if event.z is None else _double(event.z),
+        _double(event.intensity / MILLION),
+        None if own is None else _double(own),
+        _text(event.target),
+        _int8(_microseconds(event.timestamp)),
+        _int8(_microseconds(received)),
+        _int4(partition),
+        _int8(offset),
+        _int4(index),
+    ]
+
+
+def copy_row(columns: Sequence[bytes | None]) -> bytes:
+    """A row of a binary COPY."""
+    parts = [_count(len(columns))]
+    for column in columns:
+        parts += (_NULL,) if column is None else (_int4(len(column)), column)
+    return b"".join(parts)
+
+
+def copy_file(rows: Iterable[bytes]) -> bytes:
+    """All of a binary COPY; what stands for a row may be several of them."""
+    return b"".join((_COPY_HEAD, *rows, _COPY_TAIL))
 
 
 def resonance(event: Event, weights: Mapping[str, int]) -> float | None:
@@ -71,6 +87,10 @@ def data_of(event: Event) -> dict[str, Any]:
     found = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not None}
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return plain
+
+
+def _text(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
 
 
 def _microseconds(ms: int) -> int:

@@ -30,6 +30,7 @@ class State:
     """A ``follow.Projection``. A marker says which input position the changes before it reflect."""
 
     name = NAME
+    chunks = False
     remedy = (
         "Take another FIELD_GENERATION, another FIELD_CHANGES_TOPIC and an empty database: then everything is folded"
         " and projected anew from the events"
@@ -53,9 +54,9 @@ class State:
                 changes.append(found)
                 rows += len(found.sessions) + len(found.pairs) + 1
             if rows >= self._rows_max and record is not last:
-                yield Batch(record.offset, reflected, record.timestamp, changes)
+                yield Batch(record.offset, reflected, changes)
                 changes, rows, reflected = [], 0, -1
-        yield Batch(last.offset, reflected, last.timestamp, changes)
+        yield Batch(last.offset, reflected, changes)
 
     async def write(self, connection: Connection, partition: int, batch: Batch) -> int:
         """Upserts and deletes, none of which goes behind the position that a row or a shard has."""

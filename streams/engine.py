@@ -6,7 +6,6 @@ import gc
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from streams.errors import SettingError
 from streams.events import Event
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.native import library
@@ -38,12 +37,7 @@ class Fold(Protocol):
 
 def is_compiled(settings: Settings) -> bool:
     """Whether it is the compiled one; raises SettingError where FIELD_FOLD asks for it and it is not there."""
-    if settings.fold == "simple":
-        return False
-    problem = library.problem()
-    if problem and settings.fold == "compiled":
-        raise SettingError("FIELD_FOLD", f"compiled, but {problem}")
-    return not problem
+    return library.is_chosen(settings)
 
 
 def name(settings: Settings) -> str:

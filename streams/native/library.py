@@ -6,8 +6,9 @@ import ctypes
 from functools import cache
 from typing import Final
 
-from streams.errors import SetupError
+from streams.errors import SettingError, SetupError
 from streams.native import built
+from streams.settings import Settings
 
 PATH: Final = built.LIBRARY
 _BYTES: Final = (ctypes.c_char_p, ctypes.c_size_t)
@@ -21,6 +22,16 @@ _FUNCTIONS: Final = {
     "numbers": (ctypes.POINTER(ctypes.c_int64),),
     "stand": (ctypes.c_int64,),
 }
+
+
+def is_chosen(settings: Settings) -> bool:
+    """Whether it is to be used; raises SettingError where FIELD_FOLD asks for it and it is not there."""
+    if settings.fold == "simple":
+        return False
+    found = problem()
+    if found and settings.fold == "compiled":
+        raise SettingError("FIELD_FOLD", f"compiled, but {found}")
+    return not found
 
 
 @cache
@@ -55,4 +66,13 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.field_fold_free.argtypes, library.field_fold_free.restype = (ctypes.c_void_p,), None
     library.field_fold_text.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t))
     library.field_fold_text.restype = ctypes.c_void_p
+    library.field_rows_new.argtypes = (
+        ctypes.POINTER(ctypes.c_int64), ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint32,
+    )  # fmt: skip
+    library.field_rows_new.restype = ctypes.c_void_p
+    library.field_rows_free.argtypes, library.field_rows_free.restype = (ctypes.c_void_p,), None
+    library.field_rows_make.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+    library.field_rows_make.restype = ctypes.c_int32
+    library.field_rows_last.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t))
+    library.field_rows_last.restype = ctypes.c_void_p
     return library

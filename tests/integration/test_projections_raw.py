@@ -61,7 +61,7 @@ async def test_of_an_event_that_comes_twice_the_first_place_stays(make_settings)
     event = say("ana", "BREATH", 0.0)
     raw = Raw(settings)
     (batch,) = raw.prepare(0, [record(encode_event(event), offset) for offset in (3, 7, 9)])
-    batch.content.reverse()
+    batch.content.reverse()  # steps of one row each
     async with database(settings) as pool, pool.connection() as connection:
         await raw.write(connection, 0, batch)
     assert rows(settings.database_url, "SELECT log_offset FROM consciousness_events") == [(3,)]

@@ -51,6 +51,11 @@ STREAMS_FOR_PROJECTIONS = frozenset(
         "wire",
         "table",
         "entry",
+        "chunks",
+        "fetching",
+        "native.cursor",
+        "native.library",
+        "native.rows",
     )
 )
 

@@ -1,22 +1,58 @@
-//! The records of a chunk (`streams/chunks.py`), read and folded as far as they are plain.
+//! The records of a chunk (`streams/chunks.py`), read and taken as far as they are plain.
 //!
-//! A record is folded here when every event of it is plain, at home in this partition and no OPT_*, and when its
-//! headers say nothing about where it came from. Before any other one the cursor stops, and Python takes that record.
+//! A record is taken here when every event of it is plain, at home in this partition and no OPT_*, and when its headers
+//! say nothing that changes what it means to the taker. Before any other one the cursor stops, for Python to take it.
 
-use crate::batch::{record_at, Base, Record};
+use crate::batch::{self, record_at, Base};
 use crate::event::{Event, OPT_IN, OPT_OUT};
 use crate::fold::PartitionFold;
 use crate::hash::partition_of;
 use crate::read::read_record;
-use crate::rows::{Limits, Rows};
+use crate::rows::{Limits, Record, Rows};
 
 const END: u32 = 0;
 const TURN: u32 = 1;
 const ODD: u32 = 2;
-/// Headers that change what a record means: copies, and OPT_* that were sent to all.
-const MEANT: [&[u8]; 3] = [b"received", b"source", b"fanout"];
 
-/// How far a chunk is folded, shared with Python: the layout is that of `streams/native/cursor.py`.
+/// What the records of a chunk are taken for.
+pub trait Taker {
+    /// Headers that change what a record means.
+    const MEANT: &'static [&'static [u8]];
+
+    /// Whether this key is known to be at home: a new one is hashed.
+    fn knows(&self, key: &str) -> bool;
+
+    /// When a record was received (ms).
+    #[inline]
+    fn received_ms(&self, record: &batch::Record) -> i64 {
+        record.timestamp
+    }
+
+    /// Takes a plain record whole; None, and nothing taken, where Python is to look.
+    fn take(&mut self, record: &batch::Record, received_ms: i64, events: &Record) -> Option<()>;
+}
+
+impl Taker for PartitionFold {
+    /// Copies, and OPT_* that were sent to all.
+    const MEANT: &'static [&'static [u8]] = &[b"received", b"source", b"fanout"];
+
+    #[inline]
+    fn knows(&self, key: &str) -> bool {
+        PartitionFold::knows(self, key)
+    }
+
+    fn take(&mut self, record: &batch::Record, _received_ms: i64, events: &Record) -> Option<()> {
+        if !self.is_folded(record.offset) {
+            for index in 0..events.len() {
+                self.fold(record.offset, &events.event(index).ok()?);
+            }
+            self.folded(record.offset);
+        }
+        Some(())
+    }
+}
+
+/// How far a chunk is taken, shared with Python: the layout is that of `streams/native/cursor.py`.
 #[repr(C)]
 pub struct Cursor {
     pub data: *const u8,
@@ -25,7 +61,7 @@ pub struct Cursor {
     first_ms: i64,
     /// time of all records, or -1
     appended_ms: i64,
-    /// records from here on are folded
+    /// records from here on are taken
     start: i64,
     /// records from here on are not
     end: i64,
@@ -37,6 +73,8 @@ pub struct Cursor {
     events: u32,
     records: u32,
     stop: u32,
+    /// offset of the last record that was taken, or -1
+    reached: i64,
 }
 
 /// What is plain here: the limits of the settings, the partition's number and how many there are.
@@ -49,8 +87,8 @@ pub struct Plain {
     pub rows: Rows,
 }
 
-/// Fold on from the cursor until the chunk ends, some `turn` events are folded, or a record is odd.
-pub fn run(fold: &mut PartitionFold, plain: &mut Plain, cursor: &mut Cursor, section: &[u8]) {
+/// Take on from the cursor until the chunk ends, some `turn` events are taken, or a record is odd.
+pub fn run<T: Taker>(taker: &mut T, plain: &mut Plain, cursor: &mut Cursor, section: &[u8]) {
     let appended = if cursor.appended_ms >= 0 { Some(cursor.appended_ms) } else { None };
     let base = Base { offset: cursor.base_offset, timestamp: cursor.first_ms, appended };
     cursor.events = 0;
@@ -69,48 +107,44 @@ pub fn run(fold: &mut PartitionFold, plain: &mut Plain, cursor: &mut Cursor, sec
             return;
         }
         if record.offset >= cursor.start {
-            match take(fold, plain, &record) {
+            match take(taker, plain, &record) {
                 Some(events) => cursor.events += events,
                 None => return cursor.stop = ODD,
             }
             cursor.records += 1;
+            cursor.reached = record.offset;
         }
         cursor.at = next as u64;
         cursor.done += 1;
     }
 }
 
-/// Fold a record that is plain; how many events were in it.
-fn take(fold: &mut PartitionFold, plain: &mut Plain, record: &Record) -> Option<u32> {
+/// Take a record that is plain; how many events were in it.
+fn take<T: Taker>(taker: &mut T, plain: &mut Plain, record: &batch::Record) -> Option<u32> {
     let mut content_type = None;
     for (name, value) in record.headers.all() {
-        if MEANT.contains(&name) {
+        if T::MEANT.contains(&name) {
             return None;
         }
         if name == b"content-type" {
             content_type = Some(value?);
         }
     }
-    let latest_ms = record.timestamp.checked_add(plain.skew_ms)?;
+    let received_ms = taker.received_ms(record);
+    let latest_ms = received_ms.checked_add(plain.skew_ms)?;
     let (partition, partitions) = (plain.partition, plain.partitions);
     let found = read_record(record.value?, content_type, latest_ms, &plain.limits, &mut plain.rows)?;
     for index in 0..found.len() {
         let event = found.event(index).ok()?;
-        if matches!(event.kind, OPT_IN | OPT_OUT) || !is_home(fold, &event, partition, partitions) {
+        if matches!(event.kind, OPT_IN | OPT_OUT) || !is_home(taker, &event, partition, partitions) {
             return None;
         }
     }
-    if !fold.is_folded(record.offset) {
-        for index in 0..found.len() {
-            fold.fold(record.offset, &found.event(index).ok()?);
-        }
-        fold.folded(record.offset);
-    }
+    taker.take(record, received_ms, &found)?;
     u32::try_from(found.len()).ok()
 }
 
-/// A key that the fold knows was at home before: only a new one is hashed.
 #[inline]
-fn is_home(fold: &PartitionFold, event: &Event, partition: u32, partitions: u32) -> bool {
-    fold.knows(event.key) || partition_of(event.key, partitions) == partition
+fn is_home<T: Taker>(taker: &T, event: &Event, partition: u32, partitions: u32) -> bool {
+    taker.knows(event.key) || partition_of(event.key, partitions) == partition
 }

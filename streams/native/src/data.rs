@@ -110,6 +110,11 @@ pub fn read(json: &mut Json, kind: u8, fields: (usize, usize), source: &mut Sour
     Some(())
 }
 
+/// The names of a type's fields, in the order in which they are written.
+pub fn names(kind: u8) -> impl Iterator<Item = &'static str> {
+    FIELDS[usize::from(kind)].iter().map(|field| field.name)
+}
+
 fn count_of(kind: u8) -> usize {
     FIELDS[usize::from(kind)].len()
 }

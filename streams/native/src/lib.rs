@@ -4,10 +4,12 @@
 pub mod batch;
 pub mod block;
 pub mod chunk;
+pub mod copy;
 pub mod data;
 pub mod event;
 pub mod ffi_fold;
 pub mod ffi_read;
+pub mod ffi_rows;
 pub mod fold;
 pub mod frame;
 pub mod hash;

@@ -14,7 +14,7 @@ import time
 import psycopg
 
 from projections.migrate import migrate
-from projections.rows import RAW_TYPES, raw_row
+from projections.rows import TARGET, copy_file, copy_row, raw_columns
 from streams.settings import read
 from streams.table import partition_of
 from tests.benchmarks.bench import load
@@ -26,8 +26,7 @@ COPY consciousness_events (
     timestamp, received, log_partition, log_offset, log_index
 ) FROM STDIN (FORMAT BINARY)
 """
-TARGET = 11  # the place of the target in a raw row, where the table has whether the row is collective
-TYPES = (*RAW_TYPES[:TARGET], "bool", *RAW_TYPES[TARGET + 1 :])
+PIECE_BYTES = 1 << 20
 
 
 def main() -> None:
@@ -39,17 +38,18 @@ def main() -> None:
     migrate(settings.database_url, retention_days=0)
     weights, rows = settings.rules.weights(), []
     for number, sent in enumerate(load.events(given.events, devices=given.devices)):
-        row = raw_row(
+        columns = raw_columns(
             as_event(sent), weights,
             received=sent.timestamp, partition=partition_of(sent.key, load.PARTITIONS), offset=number, index=0,
         )  # fmt: skip
-        rows.append((*row[:TARGET], True, *row[TARGET + 1 :]))
+        columns[TARGET] = b"\x01"  # it is collective
+        rows.append(copy_row(columns))
+    data = memoryview(copy_file(rows))
     with psycopg.connect(settings.database_url) as connection:
         begun, cpu = time.perf_counter(), time.process_time()
         with connection.cursor() as cursor, cursor.copy(COPY) as copy:
-            copy.set_types(TYPES)
-            for row in rows:
-                copy.write_row(row)
+            for at in range(0, len(data), PIECE_BYTES):
+                copy.write(data[at : at + PIECE_BYTES])
         connection.commit()
     found = {"events": len(rows), "wall_s": time.perf_counter() - begun, "cpu_s": time.process_time() - cpu}
     print("RESULT " + json.dumps(found), flush=True)

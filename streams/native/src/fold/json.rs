@@ -1,4 +1,4 @@
-//! The little JSON that changes are made of, written as msgspec does.
+//! The little JSON that changes and rows are made of, written as msgspec does.
 
 use std::io::Write;
 
@@ -28,10 +28,10 @@ pub fn bool(to: &mut Vec<u8>, value: bool) {
     to.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
-/// A float of 0..1: the fewest digits that say it, with an exponent below a hundred-thousandth.
-pub fn part(to: &mut Vec<u8>, value: f64) {
+/// A float below 1e16: the fewest digits that say it, with an exponent below a hundred-thousandth.
+pub fn real(to: &mut Vec<u8>, value: f64) {
     let start = to.len();
-    if value != 0.0 && value < 1e-5 {
+    if value != 0.0 && value.abs() < 1e-5 {
         return put(to, format_args!("{:e}", value));
     }
     put(to, format_args!("{}", value));

@@ -4,7 +4,7 @@ mod changes;
 mod duplicates;
 mod entanglements;
 mod entry;
-mod json;
+pub mod json;
 mod key;
 mod load;
 mod names;

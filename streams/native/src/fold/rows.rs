@@ -125,9 +125,9 @@ fn write_sessions(rows: &mut Rows, key: &Key, live: &State, rules: &Rules) -> (B
         rows.json.truncate(start);
         let (step, felt) = read(key, live, rules);
         json::name(&mut rows.json, "coherence");
-        json::part(&mut rows.json, step);
+        json::real(&mut rows.json, step);
         json::name(&mut rows.json, "resonance");
-        json::part(&mut rows.json, felt);
+        json::real(&mut rows.json, felt);
         rows.json.push(b'}');
         let end = rows.json.len();
         rows.ends.last_mut().expect("it was just written").0 = end;
