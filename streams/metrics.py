@@ -5,6 +5,7 @@ Names say their unit last, as Prometheus wants it; a counter's ``_total`` is add
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -91,7 +92,7 @@ def serve(role: str, settings: Settings) -> int:
         ) from error
     PROCESS_INFO.labels(role).set(1)
     port = int(server.server_port)
-    print(f"{role}: metrics on http://{host}:{port}/metrics", flush=True)
+    logging.getLogger("field.process").info("%s: metrics on http://%s:%d/metrics", role, host, port)
     return port
 
 

@@ -45,6 +45,7 @@ STREAMS_FOR_PROJECTIONS = frozenset(
         "settings",
         "errors",
         "metrics",
+        "logs",
         "changelog",
         "validate",
         "wire",
