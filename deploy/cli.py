@@ -11,12 +11,25 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.commands import archive, daemons, info, publishing, reading, rejected, replay, stack, status, token, waiting
+from deploy.commands import (
+    archive,
+    daemons,
+    doctor,
+    info,
+    publishing,
+    reading,
+    rejected,
+    replay,
+    stack,
+    status,
+    token,
+    waiting,
+)
 from streams import logs
 from streams.errors import FieldError
 from streams.settings import Settings
 
-FAMILIES = (stack, status, publishing, archive, waiting, reading, rejected, replay, daemons, token, info)
+FAMILIES = (stack, status, doctor, publishing, archive, waiting, reading, rejected, replay, daemons, token, info)
 INTERRUPTED = 130
 
 
