@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from deploy.commands import (
     archive,
     daemons,
+    doctor,
     info,
     migrate,
     publishing,
@@ -25,10 +26,12 @@ from deploy.commands import (
     token,
     waiting,
 )
+from streams import logs
 from streams.errors import FieldError
+from streams.settings import Settings
 
 FAMILIES = (
-    stack, status, publishing, archive, waiting, reading, rejected, replay, migrate, daemons, token, info,
+    stack, status, doctor, publishing, archive, waiting, reading, rejected, replay, migrate, daemons, token, info,
 )  # fmt: skip
 INTERRUPTED = 130
 
@@ -45,13 +48,18 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     args = parser().parse_args(argv)
-    if not getattr(args, "logs", False):
+    daemon = getattr(args, "logs", False)
+    if not daemon:
         # Client libraries report every failed attempt; a command says the outcome once.
         logging.basicConfig(level=logging.CRITICAL)
     try:
         return int(args.handler(args))
     except FieldError as error:
-        print(f"field: {error}", file=sys.stderr)
+        if daemon:  # its settings are wrong: it has not begun its log
+            logs.start(getattr(args, "role", "supervisor"), Settings())
+            logs.ends(logging.getLogger("field.process"), error, error.exit_code)
+        else:
+            print(f"field: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from deploy import processes
 from deploy.processes import Process
@@ -175,15 +177,27 @@ def field_command(*words: str) -> list[str]:
 
 
 def last_line(log: Path) -> str:
-    """The last line that a process wrote, at most 300 characters; a full stop at its end."""
+    """What the last line of a process says, at most 300 characters; a full stop at its end."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
             lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return "It wrote nothing."
-    line = lines[-1].strip()[:300] if lines else "It wrote nothing"
+    line = told(lines[-1])[:300] if lines else "It wrote nothing"
     return line if line.endswith(".") else line + "."
+
+
+def told(line: str) -> str:
+    """The message of a line of JSON, with the error that it speaks of; any other line as it is."""
+    try:
+        found = msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return line.strip()
+    message, error = str(found.get("message", line)), str(found.get("error.type", ""))
+    if error and error not in message:
+        message += f" ({error}{': ' * ('error.message' in found)}{found.get('error.message', '')})"
+    return message.strip()
 
 
 def _how(code: int) -> str:

@@ -23,7 +23,7 @@ from projections.backoff import Backoff
 from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
 from projections.queries import query
-from streams import metrics
+from streams import logs, metrics
 from streams.chunks import Chunk
 from streams.errors import ProjectionError
 from streams.fetching import ChunkConsumer
@@ -235,7 +235,10 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             if _count(found) < FEW_RECORDS:
                 await asyncio.sleep(self._settings.project_ms / 1000)
         except Moved:
-            log.info("projection %s: %s was moved by another process", self._projection.name, place)
+            log.info(
+                "projection %s was moved by another process", self._projection.name,
+                extra=logs.at(place.topic, place.partition),
+            )  # fmt: skip
             self._loaded.pop(place, None)
         except UNAVAILABLE as error:
             self._loaded.pop(place, None)  # a commit may or may not have reached the database: ask it

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from projections.migrate import migrate
 from projections.pool import make_pool
 from projections.samples import Sampler
 from projections.views import Views
-from streams import health, metrics
+from streams import health, logs, metrics
 from streams.errors import FieldError
 from streams.health import Health
 from streams.settings import Settings
@@ -130,11 +129,7 @@ async def _together(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> N
 
 
 def _run(role: str, settings: Settings, main: Callable[[Settings, asyncio.Event, Health], Awaitable[None]]) -> int:
-    logging.basicConfig(
-        level=settings.log_level, format=f"%(asctime)s {role} %(levelname)s %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("aiokafka").setLevel("ERROR")  # its warnings repeat while the broker is away; Backoff logs once
-    logging.getLogger("psycopg.pool").setLevel("ERROR")
+    logs.start(role, settings, waits=True)
 
     here = health.of(role, settings)
 
@@ -150,7 +145,7 @@ def _run(role: str, settings: Settings, main: Callable[[Settings, asyncio.Event,
         metrics.serve(role, settings, here)
         uvloop.run(supervised())
     except FieldError as error:
-        print(f"{role}: {error}", file=sys.stderr, flush=True)
+        logs.ends(log, error, error.exit_code)
         return error.exit_code
     log.info("stopped")
     return 0

@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 from faust.types import TP
 
 from streams import assignment as assignments
-from streams import metrics
+from streams import logs, metrics
 from streams.assignment import Assignment
 from streams.checkpoint import Checkpointer
 from streams.delivery import Delivery
@@ -49,14 +49,12 @@ AHEAD: Final = 2
 
 def leave(error: BaseException) -> NoReturn:
     """End the process now, with the error's line and exit code: nothing may be acknowledged after a failure."""
-    if isinstance(error, FieldError):
-        log.critical("%s: %s", type(error).__name__, error)
-    else:
-        log.critical("leaving", exc_info=error)
+    code = error.exit_code if isinstance(error, FieldError) else 1
+    logs.ends(log, error, code)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(error.exit_code if isinstance(error, FieldError) else 1)
+    os._exit(code)
 
 
 def leave_stuck(error: StalledError) -> None:
@@ -142,7 +140,10 @@ class Folding:
         ask = part.starts_after_gap(batch.first)
         if ask is not None:
             if ask:
-                log.warning("partition %d: read %d after %d, asking again", part.number, batch.first, part.next_offset)
+                log.warning(
+                    "partition %d: read %d after %d, asking again", part.number, batch.first, part.next_offset,
+                    extra=logs.at(self._settings.events_topic, part.number, part.next_offset),
+                )  # fmt: skip
                 await self._app.consumer.seek(event.message.tp, part.next_offset)
             return
         part.begin(batch.first)
@@ -246,7 +247,7 @@ class Folding:
         for part in [part for part in assignment.partitions.values() if part.fold.lost]:
             log.warning(
                 "partition %d: the changelog has lost the records of %d shards: folding again from the beginning",
-                part.number, part.fold.lost,
+                part.number, part.fold.lost, extra=logs.at(self._settings.events_topic, part.number),
             )  # fmt: skip
             await self._checkpointer.forget(part)
         if generation != self._app.consumer_generation_id:

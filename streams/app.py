@@ -15,7 +15,7 @@ import uvloop
 from faust.types.transports import TransportT
 from yarl import URL
 
-from streams import engine, health, metrics, topics, transport
+from streams import engine, health, logs, metrics, topics, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
 from streams.settings import Settings
@@ -94,6 +94,12 @@ class Worker(faust.Worker):
         self.spinner = None
         self._folding = app.folding
 
+    def _on_sigusr1(self) -> None:
+        """Nothing: Faust would print every local variable, payloads too."""
+
+    def _on_sigusr2(self) -> None:
+        """Nothing: Faust would begin a debugger."""
+
     async def _stop_on_signal(self, signal: signal.Signals) -> None:
         logging.getLogger("field.worker").info("%s: last checkpoint", signal.name)
         try:
@@ -111,7 +117,7 @@ def run_worker(settings: Settings) -> int:
 
     A failure in the middle of the work ends the process itself, with the code of its error.
     """
-    transport.quiet(settings.log_level)
+    logs.start("worker", settings)
     try:
         created = asyncio.run(topics.create(settings))
         if created:
@@ -122,7 +128,7 @@ def run_worker(settings: Settings) -> int:
         metrics.serve("worker", settings, here)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
     except FieldError as error:
-        logging.getLogger("field.worker").critical("%s: %s", type(error).__name__, error)
+        logs.ends(logging.getLogger("field.worker"), error, error.exit_code)
         return error.exit_code
     engine.collect_seldom()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # Faust makes the loop of its consumer's thread itself

@@ -7,15 +7,18 @@ acknowledged themselves.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
-from streams import metrics, wire
+from streams import logs, metrics, wire
 from streams.errors import DeliveryError
 from streams.events import Event
 from streams.settings import Settings
 from streams.validate import Rejection
+
+log = logging.getLogger(logs.SELDOM)
 
 OUTSTANDING_MAX: Final = 10_000
 """Sends that may wait for their acknowledgement before the worker stops reading to settle them."""
@@ -76,6 +79,11 @@ class Delivery:
             )
         )
         metrics.EVENTS_REJECTED.labels(rejection.reason).inc()
+        if log.isEnabledFor(logging.WARNING):
+            log.warning(
+                "a record was rejected: %s (metrics count the others of these seconds; `field rejected list`)",
+                rejection.reason, extra=logs.at(place.topic, place.partition, place.offset, reason=rejection.reason),
+            )  # fmt: skip
 
     def take(self) -> list[asyncio.Future[Any]]:
         """The sends so far, of events that are folded by now; whoever takes them waits for them."""

@@ -6,6 +6,7 @@ or a dashboard asks for is made at the start: what appears with its first value 
 
 from __future__ import annotations
 
+import logging
 import platform
 import shutil
 from importlib.metadata import version
@@ -144,7 +145,7 @@ def serve(role: str, settings: Settings, health: Health | None = None) -> int:
     BUILD_INFO.labels(version("the-field"), settings.rules.version, platform.python_version()).set(1)
     _watch_disk(Path(settings.home))
     port = int(server.server_port)
-    print(f"{role}: metrics on http://{host}:{port}/metrics", flush=True)
+    logging.getLogger("field.process").info("%s: metrics on http://%s:%d/metrics", role, host, port)
     return port
 
 

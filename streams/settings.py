@@ -232,6 +232,12 @@ class Settings:
     log_level: str = setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
+    log_format: str = setting(
+        "FIELD_LOG_FORMAT",
+        "auto",
+        "of the processes' lines on standard output; auto: text on a terminal, else JSON",
+        choices=("auto", "json", "text"),
+    )
     rules: Rules = field(default_factory=Rules)
 
     @property

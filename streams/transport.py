@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
@@ -35,12 +34,6 @@ FETCH_OVER_S: Final = 5.0
 
 FETCH_LATE_S: Final = 0.3
 """A fetch ends so much after its time at the latest."""
-
-REPEAT_S: Final = 10.0
-"""A library says the same thing once in so many seconds."""
-
-REPEATS_MAX: Final = 1_000
-"""Different messages remembered for that; some have a number in their text."""
 
 CALLS_MAX: Final = 16
 """Calls into the consumer's thread at a time: a fetch must not stand behind those that wait for a broker."""
@@ -312,39 +305,3 @@ class Producer(driver.Producer):
 class Transport(driver.Transport):
     Consumer = Consumer
     Producer = Producer
-
-
-class OncePerWhile(logging.Filter):
-    """Lets a message of a library through once in REPEAT_S, whatever its values: with Kafka away they say it at
-    every attempt. Ours (``field...``) all go through.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._clock = clock
-        self._said: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
-        if record.name.partition(".")[0] == "field":
-            return True
-        now, what = self._clock(), (record.name, str(record.msg))
-        if now - self._said.get(what, -REPEAT_S) < REPEAT_S:
-            return False
-        if len(self._said) >= REPEATS_MAX:
-            self._said.clear()
-        self._said[what] = now
-        return True
-
-
-def quiet(level: str) -> None:
-    """Logging of this process at ``level``; the libraries under us only speak when something is the matter.
-
-    Faust leaves DEBUG on inside aiokafka and its own topics, where it is asked about for every record (10 %).
-    """
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(OncePerWhile())  # a logger's own filter does not see what its children say
-    floor = logging.INFO if level == "DEBUG" else max(logging.WARNING, logging.getLogger().level)
-    for name in ("aiokafka", "asyncio", "faust", "mode", "streams.app", "streams.transport"):
-        logging.getLogger(name).setLevel(floor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import Any
 
 from deploy import context
@@ -22,9 +21,7 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = context.load(daemon=True)
-    logging.basicConfig(level=settings.log_level, format=f"%(asctime)s {args.role} %(levelname)s %(message)s")
-    return _start(args.role, settings)
+    return _start(args.role, context.load(daemon=True))
 
 
 def _start(role: str, settings: Settings) -> int:

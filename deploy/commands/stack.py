@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -14,9 +15,12 @@ from typing import Any, Final
 from deploy import backend, bringup, context, live, processes
 from deploy.local import monitoring
 from deploy.processes import Process
+from streams import logs
 from streams.errors import FieldError, InputError
 from streams.settings import Settings
 from streams.simulate import Fleet
+
+log = logging.getLogger("field.supervisor")
 
 LOOK_S: Final = 1.0
 
@@ -34,7 +38,7 @@ def register(commands: Any) -> None:
         ("clean", run_clean, "stop it and delete its data"),
         ("supervise", run_supervise, "keep the processes alive (what `up` leaves in the background)"),
     ):
-        commands.add_parser(name, help=text).set_defaults(handler=handler)
+        commands.add_parser(name, help=text).set_defaults(handler=handler, logs=handler is run_supervise)
 
 
 def run_up(args: argparse.Namespace) -> int:
@@ -79,15 +83,18 @@ def run_clean(args: argparse.Namespace) -> int:
 def run_supervise(args: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; the parts are left to whoever started this."""
     settings = context.load()
+    logs.start("embedded" if settings.parts == "embedded" else "supervisor", settings, waits=True)
     home = Path(settings.home)
     signal.signal(bringup.REVIVE, _nothing)  # until there is something to revive
-    bringup.claim(home)
     try:
+        bringup.claim(home)
         asyncio.run(_supervise(settings, None, None))
     except FieldError as error:
-        ended = Process(bringup.SUPERVISOR, os.getpid(), time.time(), "", 0, error.exit_code, str(error))
-        processes.write(home, ended)  # `field status` tells it
-        raise
+        if not isinstance(error, bringup.Running):
+            ended = Process(bringup.SUPERVISOR, os.getpid(), time.time(), "", 0, error.exit_code, str(error))
+            processes.write(home, ended)  # `field status` tells it
+        logs.ends(log, error, error.exit_code)
+        return error.exit_code
     processes.remove(home, bringup.SUPERVISOR)
     return 0
 
@@ -150,7 +157,7 @@ async def _supervise(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    say: Callable[[str], None] = _say if screen is None else screen.note
+    say: Callable[[str], None] = _tell if screen is None else screen.note
     keeper = backend.of(settings).keeper(fleet, say, stop.set)
     await keeper.start()
     tasks: set[asyncio.Task[None]] = set()
@@ -202,6 +209,10 @@ async def _watch(settings: Settings, screen: live.Screen, begun: float) -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _tell(line: str) -> None:
+    log.warning("%s", line)
 
 
 def _nothing(number: int, frame: object) -> None:

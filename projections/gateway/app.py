@@ -42,7 +42,7 @@ from projections.gateway.target import Target
 from projections.gateway.watch import Watch
 from projections.hot import connect
 from projections.pool import make_pool
-from streams import metrics
+from streams import logs, metrics
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -158,4 +158,7 @@ def _measure(scope: Scope, status: int, started: float) -> None:
     """Up to the first byte of the answer: a stream goes on for hours."""
     route = getattr(scope.get("route"), "path", "none")
     metrics.GATEWAY_REQUESTS.labels(route, str(status)).inc()
-    metrics.GATEWAY_SECONDS.labels(route, metrics.status_class(status)).observe(time.perf_counter() - started)
+    took_s = time.perf_counter() - started
+    metrics.GATEWAY_SECONDS.labels(route, metrics.status_class(status)).observe(took_s)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("answered", extra=logs.request(scope["method"], route, status, took_s))

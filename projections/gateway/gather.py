@@ -23,7 +23,7 @@ from projections.gateway.room import Full, Room
 from projections.gateway.stores import Aim, Connect, Line
 from projections.gateway.unless import unless
 from projections.gateway.vectors import Log
-from streams import metrics
+from streams import logs, metrics
 from streams.events import OPTS, Event
 from streams.packing import Record, pack
 from streams.settings import Settings
@@ -255,7 +255,7 @@ class Gather:
             async with asyncio.timeout(self._ack_s):
                 first = await line.send(partition, records)
         except Exception as error:  # whatever it is: who waits must hear of it, and the next line is a new one
-            log.warning("%s/%s: not acknowledged: %r", line.topic, partition, error)
+            log.warning("not acknowledged: %r", error, extra=logs.at(line.topic, partition))
             self._fail(items, NotStored("not_acknowledged", f"the broker has not taken it: {_name(error)}"))
             self._broken.set()
         else:

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from streams import logs
+
 log = logging.getLogger(__name__)
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -73,7 +75,8 @@ async def on_http(request: Request, error: Exception) -> Response:
 
 async def on_fault(request: Request, error: Exception) -> Response:
     """A fault of ours: named in the log, not to the caller."""
-    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    route = getattr(request.scope.get("route"), "path", "none")  # the path may hold ids
+    log.error("a fault of ours in a request", exc_info=error, extra=logs.request(request.method, route))
     return _response(Problem(500, "fault", "a fault of the gateway; its log says more"))
 
 

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,7 +14,7 @@ import uvicorn
 
 from projections.gateway.app import build, create_app
 from projections.gateway.lines import HttpLine, WebSocketLine
-from streams import metrics
+from streams import logs, metrics
 from streams.errors import FieldError, PartUnavailable
 from streams.settings import Settings
 
@@ -30,19 +29,15 @@ STOP_S: Final = 5
 
 def run_gateway(settings: Settings) -> int:
     """Until it is asked to end; the exit code (0, 1 after a fault of a part, or that of a FieldError)."""
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s gateway %(levelname)s %(message)s", stream=sys.stderr
-    )
-    for name in ("aiokafka", "psycopg.pool"):  # their warnings repeat while a store is away; Backoff says it once
-        logging.getLogger(name).setLevel("ERROR")
+    logs.start("gateway", settings, waits=True)
     try:
         metrics.serve("gateway", settings)
         listening = listen(settings)
     except FieldError as error:
-        log.error("%s", error)
+        logs.ends(log, error, error.exit_code)
         return error.exit_code
     host, port = listening.getsockname()[:2]
-    print(f"gateway: http://{host}:{port}/", flush=True)
+    log.info("gateway: http://%s:%d/", host, port)
     if not settings.gateway_key:
         log.warning(NO_KEY)
     failed = False

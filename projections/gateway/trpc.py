@@ -23,6 +23,7 @@ from projections.gateway.inner import Inner, ask, first_of
 from projections.gateway.problems import Problem
 from projections.gateway.procedures import PROCEDURES, Procedure
 from projections.gateway.room import Share
+from streams import logs
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,8 @@ async def _call(request: Request, name: str, given: bytes | Refused) -> Said:
     except Refused as refused:
         return _error(refused.status, str(refused), name)
     except Exception:
-        log.exception("%s", name)
+        known = name if name in PROCEDURES else "none"
+        log.exception("a fault of ours in a procedure", extra=logs.request(request.method, f"/api/trpc/{known}"))
         return _error(500, "a fault of the gateway; its log says more", name)
     if inner.status == 200:
         return Said(200, {"result": {"data": msgspec.Raw(inner.body)}}, inner)

@@ -137,7 +137,7 @@ def _watch(process: subprocess.Popen[bytes], count: int, log: Path) -> dict[str,
 
 def _endpoint(process: subprocess.Popen[bytes], log: Path) -> str:
     while process.poll() is None:
-        found = re.search(r"metrics on (http://\S+)", log.read_text())
+        found = re.search(r"metrics on (http://[^\s\"]+)", log.read_text())
         if found:
             return found[1]
         time.sleep(SAMPLE_S)

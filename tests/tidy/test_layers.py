@@ -46,6 +46,7 @@ STREAMS_FOR_PROJECTIONS = frozenset(
         "errors",
         "metrics",
         "health",
+        "logs",
         "changelog",
         "validate",
         "wire",

@@ -23,6 +23,7 @@ from streams.checkpoint import Checkpointer
 from streams.chunks import Chunk
 from streams.errors import DeliveryError, InputError
 from streams.fold.partition import PartitionFold
+from streams.logs.start import REPEATS_MAX
 from streams.packing import Record
 from streams.publish import LogPublisher
 from streams.settings import Settings, known
@@ -195,7 +196,7 @@ def test_the_page_has_the_numbers_of_the_code() -> None:
     text = (Path(__file__).parents[2] / "deploy/README.md").read_text().partition("## Bounds")[2].partition("\n## ")[0]
     counts = (
         transport.SENDS_MAX, delivery.OUTSTANDING_MAX, RECORD_EVENTS_MAX, PART_ROWS_MAX, DETAIL_MAX, pool.SIZE_MAX,
-        transport.REPEATS_MAX, packing.LINE_BYTES_MAX, partition_of.cache_info().maxsize,
+        REPEATS_MAX, packing.LINE_BYTES_MAX, partition_of.cache_info().maxsize,
         envelope.known_id.cache_info().maxsize,
     )  # fmt: skip
     sizes = (topics.RECORD_BYTES_MAX, FETCH_BYTES, FETCH_BYTES_MAX, supervisor.LOG_BYTES_MAX)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ from streams.fold.partition import PartitionFold
 from streams.intake import Flood, Intake
 from streams.settings import Settings
 from streams.table import partition_of
-from streams.transport import REPEAT_S, REPEATS_MAX, Batch, OncePerWhile
+from streams.transport import Batch
 from streams.validate import Rejection, received_at
 from streams.watchdog import LOOKS, CommitAge, Pulse, Watchdog
 from tests.worlds import say
@@ -104,35 +103,6 @@ def test_the_age_of_a_commit_begins_when_something_waits() -> None:
     assert age.seconds(False, 107.0) == 0
     now = 200
     assert age.seconds(True, 107.0) == 0
-
-
-def test_a_library_says_the_same_once_in_a_while() -> None:
-    now = 0.0
-    once = OncePerWhile(clock=lambda: now)
-
-    def passes(name: str, text: str, value: object = 1) -> bool:
-        return once.filter(logging.LogRecord(name, logging.WARNING, "", 0, text, (value,), None))
-
-    assert passes("aiokafka.conn", "no connection to %s")
-    assert not passes("aiokafka.conn", "no connection to %s", 2)
-    assert passes("faust", "no connection to %s")
-    assert passes("aiokafka.conn", "another %s")
-    assert all(passes("field.worker", "generation %s") for _ in range(3))
-    now = REPEAT_S - 1
-    assert not passes("aiokafka.conn", "no connection to %s")
-    now = REPEAT_S
-    assert passes("aiokafka.conn", "no connection to %s")
-    assert all(passes("aiokafka", f"{n} %s") for n in range(2 * REPEATS_MAX))
-    assert len(once._said) <= REPEATS_MAX
-
-
-def test_the_log_of_the_process_says_it_once() -> None:
-    code = "import logging; from streams.transport import quiet; quiet('INFO')\n"
-    for name in ("aiokafka.conn", "field.worker"):
-        code += f"for _ in range(9): logging.getLogger({name!r}).error('gone')\n"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    said = ran.stderr.splitlines()
-    assert [sum(name in line for line in said) for name in ("aiokafka.conn", "field.worker")] == [1, 9]
 
 
 class Record:

@@ -105,7 +105,7 @@ class Daemons:
 
     def _url(self, child: Child) -> str:
         while True:
-            found = re.search(r"metrics on (http://\S+)", child.log.read_text(errors="replace"))
+            found = re.search(r"metrics on (http://[^\s\"]+)", child.log.read_text(errors="replace"))
             if found:
                 return found[1]
             self.check(child)
