@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from deploy.commands import (
     archive,
+    backup,
     daemons,
     info,
     migrate,
@@ -28,7 +29,7 @@ from deploy.commands import (
 from streams.errors import FieldError
 
 FAMILIES = (
-    stack, status, publishing, archive, waiting, reading, rejected, replay, migrate, daemons, token, info,
+    stack, status, publishing, archive, backup, waiting, reading, rejected, replay, migrate, daemons, token, info,
 )  # fmt: skip
 INTERRUPTED = 130
 
