@@ -18,6 +18,7 @@ from deploy import backend
 from deploy.backup import manifest, postgres, rows
 from deploy.backup.manifest import DUMP, LETTERS, LOG, UNFINISHED, Database, File, Letters, Log, Manifest, State
 from deploy.positions import WORKER, LogWatch, behind
+from projections.queries import query
 from streams import letters
 from streams.archive.history import ArchiveHistory
 from streams.archive.store import Store
@@ -91,14 +92,14 @@ def _database(settings: Settings, folder: Path, fresh: Path, name: str) -> Datab
             tool = postgres.find(settings, "pg_dump", server.major)
             size, sha256 = postgres.dump(tool, settings, snapshot, fresh / DUMP)
             tables = rows.tables(connection)
-            (schema,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone() or (0,)
+            owner, schema = connection.execute(query("backup_owner")).fetchone() or ("", 0)
     except psycopg.errors.UndefinedTable:
         raise PartUnavailable("PostgreSQL", "it has no schema yet; `field up` makes it") from None
     except psycopg.OperationalError as error:
         raise PartUnavailable("PostgreSQL", str(error).strip().splitlines()[0]) from None
     return Database(
         File(f"{name}/{DUMP}", size, sha256), server.major, server.timescaledb, server.edition or "", server.postgis,
-        schema, tables,
+        owner, schema, tables,
     )  # fmt: skip
 
 

@@ -48,13 +48,14 @@ class Table(msgspec.Struct):
 
 
 class Database(msgspec.Struct):
-    """``server``: PostgreSQL's major version; ``schema``: number of the last migration."""
+    """``server``: PostgreSQL's major version; ``owner`` of the tables; ``schema``: number of the last migration."""
 
     dump: File
     server: int
     timescaledb: str
     edition: str
     postgis: str
+    owner: str
     schema: int
     tables: dict[str, Table]
 

@@ -71,10 +71,14 @@ def dump(tool: Tool, settings: Settings, snapshot: str, target: Path) -> tuple[i
     return size, digest.hexdigest()
 
 
-def restore(tool: Tool, settings: Settings, source: Path) -> None:
-    """A dump into the database of the settings, all of it or nothing; raises BackupError."""
+def restore(tool: Tool, settings: Settings, source: Path, *, owners: bool) -> None:
+    """A dump into the database of the settings, all of it or nothing; ``owners``: tables stay theirs, who exist here.
+
+    Raises BackupError.
+    """
     name = str(conninfo_to_dict(settings.database_url)["dbname"])
-    words = ["pg_restore", "--no-owner", "--no-acl", "--no-password", "--single-transaction", f"--dbname={name}"]
+    words = ["pg_restore", "--no-acl", "--no-password", "--single-transaction", f"--dbname={name}"]
+    words += [] if owners else ["--no-owner"]
     with source.open("rb") as file, _started(tool, settings, words, stdin=file, stdout=subprocess.DEVNULL):
         pass
 

@@ -142,9 +142,10 @@ def _database(settings: Settings, folder: Path, found: Manifest) -> None:
             raise BackupError(f"the dump is of PostgreSQL {saved.server}, this server is {server.major}")
         tool = postgres.find(settings, "pg_restore", max(server.major, saved.server))
         _extension(connection, server, saved)
+        owners = connection.execute(query("backup_account"), (saved.owner,)).fetchone() == (True,)
         connection.execute("SELECT timescaledb_pre_restore()")
         try:
-            postgres.restore(tool, settings, folder / saved.dump.name)
+            postgres.restore(tool, settings, folder / saved.dump.name, owners=owners)
         finally:
             connection.execute("SELECT timescaledb_post_restore()")
     with rows.connect(settings.database_url) as connection:

@@ -5,6 +5,13 @@ SELECT current_setting('server_version_num')::integer / 10000, current_setting('
        (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),
        (SELECT extversion FROM pg_extension WHERE extname = 'postgis')
 
+-- name: backup_owner
+SELECT pg_get_userbyid(relowner), (SELECT max(version) FROM schema_migrations)
+FROM pg_class WHERE oid = 'schema_migrations'::regclass
+
+-- name: backup_account
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s AND rolname <> current_user)
+
 -- name: backup_offered
 SELECT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = %s AND version = %s)
 

@@ -31,7 +31,7 @@ def write(folder: Path, name: str = NAME) -> Manifest:
     dump.name = f"{name}/{manifest.DUMP}"
     found = Manifest(
         manifest.VERSION, name, 1, identity(Settings()),
-        Database(dump, 17, "2.19.3", "apache", "3.5", 8, {"t": Table(2, "1-2")}),
+        Database(dump, 17, "2.19.3", "apache", "3.5", "field", 8, {"t": Table(2, "1-2")}),
         Log("t", {0: 5}, 5, [manifest.describe(folder, log)]),
         Letters("t", {0: 1}, 1, [manifest.describe(folder, letters)]), None, {"log": 0.5},
     )  # fmt: skip
