@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from deploy.commands import (
     archive,
+    backup,
     daemons,
     doctor,
     info,
@@ -31,7 +32,8 @@ from streams.errors import FieldError
 from streams.settings import Settings
 
 FAMILIES = (
-    stack, status, doctor, publishing, archive, waiting, reading, rejected, replay, migrate, daemons, token, info,
+    stack, status, doctor, publishing, archive, backup, waiting, reading, rejected, replay, migrate, daemons, token,
+    info,
 )  # fmt: skip
 INTERRUPTED = 130
 

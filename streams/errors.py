@@ -17,6 +17,7 @@ FieldError                  exit_code, and a line that a person can act on
   ProjectionError           a projection cannot go on from where it is
   SetupError                a part cannot be brought to this machine or started on it
   SchemaError               the database's schema is not one that this version can migrate
+  BackupError               a backup is not whole, or what was restored is not what was saved
 """
 
 from __future__ import annotations
@@ -137,3 +138,9 @@ class SetupError(FieldError):
     """A part cannot be brought to this machine or started on it; the message has the end of its log."""
 
     exit_code = 10
+
+
+class BackupError(FieldError):
+    """A backup is not whole, or what was restored of it is not what was saved."""
+
+    exit_code = 15

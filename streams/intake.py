@@ -151,7 +151,7 @@ class Intake:
                 here.append(item)
             else:
                 self._delivery.copy(item, place, index, home)
-        return None if self._flood.add(2 * rejected >= len(items)) else here
+        return None if self._flood.add(2 * rejected >= max(1, len(items))) else here
 
     def _note(self, batch: Batch, part: Partition) -> None:
         metrics.BATCH_RECORDS.observe(batch.size)

@@ -5,6 +5,7 @@ Pure. ``settings.read`` calls it.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ def check(settings: Settings) -> None:
         )
     if settings.push_stale_s <= settings.push_heartbeat_s:
         raise SettingError("FIELD_PUSH_STALE_S", f"is not above FIELD_PUSH_HEARTBEAT_S ({settings.push_heartbeat_s})")
+    _check_proxies(settings.gateway_proxies)
     used: dict[int, str] = {}
     for role in ("worker", "projector", "publisher", "gateway"):
         name, port = f"FIELD_{role.upper()}_METRICS_PORT", getattr(settings, f"{role}_metrics_port")
@@ -57,6 +59,14 @@ def _check_addresses(settings: Settings) -> None:
         raise SettingError("DATABASE_URL", "names no host" if not place else "port 0 is outside 1..65535")
     if not settings.redis_host.strip():
         raise SettingError("REDIS_HOST", "is empty")
+
+
+def _check_proxies(proxies: str) -> None:
+    for one in filter(None, (part.strip() for part in proxies.split(","))):
+        try:
+            ipaddress.ip_network(one)
+        except ValueError as error:
+            raise SettingError("FIELD_GATEWAY_PROXIES", f"{one!r} is no address or network ({error})") from None
 
 
 def _check_topics(settings: Settings) -> None:

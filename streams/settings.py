@@ -218,6 +218,11 @@ class Settings:
     gateway_burst_s: int = setting(
         "FIELD_GATEWAY_BURST_S", 10, "so many seconds' events at once, for a device that was offline", minimum=1
     )
+    gateway_proxies: str = setting(
+        "FIELD_GATEWAY_PROXIES",
+        "",
+        "proxies in front whose X-Forwarded-For is believed: addresses or networks, comma separated; empty: none",
+    )
     gateway_origins: str = setting("FIELD_GATEWAY_ORIGINS", "", "whose pages may open a WebSocket; empty: this host's")
     push_gather_ms: int = setting("FIELD_PUSH_GATHER_MS", 10, "events of so long go out together", minimum=0)
     push_connections_max: int = setting("FIELD_PUSH_CONNECTIONS_MAX", 2_000, "listeners; one more: 503", minimum=1)

@@ -21,6 +21,7 @@ from streams.frame import FIRST_BYTE
 __all__ = [
     "CONTENT_FRAME",
     "CONTENT_JSON",
+    "CONTENT_NOTHING",
     "LIMITS",
     "REASONS",
     "RECORD_EVENTS_MAX",
@@ -54,6 +55,8 @@ REASONS: Final = (
 
 CONTENT_JSON: Final = b"application/json"
 CONTENT_FRAME: Final = b"application/vnd.field.frame"
+CONTENT_NOTHING: Final = b"application/vnd.field.nothing"
+"""Of a record without bytes that is not missing any: a restored log has it where an archive has a place only."""
 RECORD_EVENTS_MAX: Final = 10_000
 """More elements in one array are no batch: two bytes each would make a rejection each."""
 
@@ -81,10 +84,12 @@ class Rejection(msgspec.Struct, frozen=True):
 def read_record(
     value: bytes | None, received_ms: int, limits: Limits = LIMITS, content_type: bytes | None = None
 ) -> list[Event | Rejection]:
-    """What is in a record's value: at least one item, by index; never raises.
+    """What is in a record's value: at least one item, by index, unless it is said to hold nothing; never raises.
 
     ``received_ms`` epoch milliseconds; ``content_type`` the header of that name, if there was one.
     """
+    if content_type == CONTENT_NOTHING and not value:
+        return []
     latest_ms = received_ms + limits.skew_ms_max
     try:
         if value is None:

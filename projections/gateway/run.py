@@ -91,6 +91,7 @@ class Guest(uvicorn.Server):
 def config(app: object, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves it; bounds on what a connection may keep."""
     logging.getLogger("uvicorn.error").setLevel("WARNING")  # below, it logs every WebSocket's address, token and all
+    proxies = [one.strip() for one in settings.gateway_proxies.split(",") if one.strip()]
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own type of an ASGI application is narrower than Starlette's
         loop="uvloop",
@@ -100,6 +101,8 @@ def config(app: object, settings: Settings) -> uvicorn.Config:
         ws_ping_interval=settings.push_heartbeat_s,
         ws_ping_timeout=settings.push_stale_s - settings.push_heartbeat_s,
         ws_max_size=settings.gateway_body_bytes_max,
+        proxy_headers=bool(proxies),  # its own default believes whoever is on this machine
+        forwarded_allow_ips=proxies,
         log_config=None,
         access_log=False,
         server_header=False,

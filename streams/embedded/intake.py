@@ -85,7 +85,7 @@ class Intake:
                 here.append(item)
             else:
                 self._copy(item, place, index, (home,))
-        if self._flood.add(2 * rejected >= len(items)):
+        if self._flood.add(2 * rejected >= max(1, len(items))):
             raise FloodError(
                 f"{self._flood.bad} of the last {self._settings.flood_window} records are bad; table rejected of "
                 f"{file_of(self._settings)} says why: mend the publisher, or raise FIELD_FLOOD_SHARE to go on",

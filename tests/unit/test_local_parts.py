@@ -164,6 +164,7 @@ def test_the_compose_file_has_the_images_that_we_name_and_listens_on_loopback() 
         assert "healthcheck" in service
         assert "profiles" not in service
     assert {name for name, service in file["services"].items() if "profiles" in service} == {
+        "migrate",
         "worker",
         "projector",
         "publisher",
