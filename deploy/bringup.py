@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy import context, ports, processes, scrape
+from deploy import context, ports, processes, scrape, secret_files
 from deploy.local import parts
 from deploy.processes import Process
 from deploy.supervisor import Supervisor, field_command, last_line
@@ -98,7 +98,8 @@ def revive(running: Process, environ: Mapping[str, str], say: Say) -> None:
         if changed:
             say(f"what runs keeps its {', '.join(changed)}; `field down` and `field up` take the new one")
         return
-    context.remember(home, {**before, **{name: environ[name] for name in changed}})
+    asked = context.asked(environ)
+    context.remember(home, secret_files.over(before, {name: asked[name] for name in changed}))
     for process in down:
         processes.remove(home, process.role)
     say(f"starting again: {', '.join(process.role for process in down)}")
@@ -113,8 +114,9 @@ def _changed(before: Mapping[str, str], environ: Mapping[str, str]) -> list[str]
             del asked[name]
     if asked.get("FIELD_PARTS") == "auto":  # as it was chosen
         del asked["FIELD_PARTS"]
-    old, new = (exports(read(found), secrets=True) for found in (before, {**before, **asked}))
-    return [name for name in sorted(asked) if old[name] != new[name]]
+    both = before, secret_files.over(before, asked)
+    old, new = (exports(read(secret_files.resolved(found)), secrets=True) for found in both)
+    return [name for name in sorted(asked) if old[secret := secret_files.FILES.get(name, name)] != new[secret]]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -184,7 +186,8 @@ def start_background(settings: Settings) -> subprocess.Popen[bytes]:
     """
     given = environment(settings)
     chosen = ("FIELD_HOME", *context.OWN_PORTS)
-    given = {name: value for name, value in given.items() if name in chosen or name not in known()}
+    passed_on = known() | set(secret_files.FILES)
+    given = {name: value for name, value in given.items() if name in chosen or name not in passed_on}
     log = Path(settings.home) / "logs" / f"{SUPERVISOR}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:

@@ -23,7 +23,7 @@ from projections.backoff import Backoff
 from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
 from projections.queries import query
-from streams import metrics
+from streams import access, metrics
 from streams.errors import ProjectionError
 from streams.settings import Settings
 
@@ -129,7 +129,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_brokers,
+            **access.brokers(self._settings),
             group_id=f"field-{self._projection.scope}-{self._projection.name}",
             client_id=f"field-{self._projection.name}",
             enable_auto_commit=False,

@@ -22,6 +22,7 @@ GENERATION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def check(settings: Settings) -> None:
     """Raises SettingError, which names the setting."""
     _check_addresses(settings)
+    _check_accounts(settings)
     _check_topics(settings)
     if not GENERATION.fullmatch(settings.generation):
         raise SettingError("FIELD_GENERATION", "1 to 64 letters (a-z, A-Z), digits, - and _ only")
@@ -57,6 +58,22 @@ def _check_addresses(settings: Settings) -> None:
         raise SettingError("DATABASE_URL", "names no host" if not place else "port 0 is outside 1..65535")
     if not settings.redis_host.strip():
         raise SettingError("REDIS_HOST", "is empty")
+
+
+def _check_accounts(settings: Settings) -> None:
+    sasl = settings.kafka_security.startswith("sasl_")
+    if sasl and not settings.kafka_username:
+        raise SettingError("KAFKA_USERNAME", f"is empty, and KAFKA_SECURITY={settings.kafka_security} needs it")
+    if not sasl and settings.kafka_username:
+        raise SettingError("KAFKA_USERNAME", f"has no effect with KAFKA_SECURITY={settings.kafka_security}")
+    if sasl and not settings.kafka_password:
+        raise SettingError("KAFKA_PASSWORD", "is empty")
+    if settings.kafka_reader_username and not settings.kafka_username:
+        raise SettingError("KAFKA_READER_USERNAME", "has no effect without KAFKA_USERNAME")
+    if settings.kafka_reader_username and not settings.kafka_reader_password:
+        raise SettingError("KAFKA_READER_PASSWORD", "is empty")
+    if settings.redis_username and not settings.redis_password:
+        raise SettingError("REDIS_PASSWORD", "is empty, and REDIS_USERNAME needs one")
 
 
 def _check_topics(settings: Settings) -> None:

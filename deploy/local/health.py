@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import psycopg
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from projections.redis_access import redis_at
+from streams import access
+from streams.settings import Settings
 
 
 class Answer(NamedTuple):
@@ -20,6 +28,27 @@ class Answer(NamedTuple):
     problem: str = ""
     version: str = ""
     edition: str = ""
+
+
+def kafka_at(settings: Settings, timeout_s: float = 5.0) -> Answer:
+    """``kafka`` as whoever the settings are, over TLS where they say so."""
+    host, _, port = settings.kafka_brokers.split(",")[0].strip().rpartition(":")
+    if settings.kafka_security == "plaintext":
+        return kafka(host, int(port))
+
+    async def ask() -> Answer:
+        client = AIOKafkaClient(**access.brokers(settings), client_id="probe")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await client.bootstrap()
+            return Answer(True) if client.cluster.brokers() else Answer(False, "no broker has registered yet")
+        except (KafkaError, OSError, TimeoutError) as error:
+            return Answer(False, str(error) or "no answer in time")
+        finally:
+            await client.close()
+
+    with ThreadPoolExecutor(1) as own:  # the caller may be inside a loop
+        return own.submit(asyncio.run, ask()).result()
 
 
 def kafka(host: str, port: int, timeout_s: float = 2.0) -> Answer:
@@ -56,12 +85,10 @@ def postgres(url: str, timeout_s: float = 2.0) -> Answer:
     return Answer(True, version=version, edition=editions.get(row[1] or "", ""))
 
 
-def redis(host: str, port: int, password: str, timeout_s: float = 2.0) -> Answer:
+def redis(settings: Settings, timeout_s: float = 2.0) -> Answer:
     """Up once Redis answers ``INFO server``: not while it loads, nor with another password."""
     client = Redis(
-        host=host,
-        port=port,
-        password=password or None,
+        **redis_at(settings),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),  # whoever waits asks again by himself

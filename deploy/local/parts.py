@@ -223,11 +223,10 @@ def _listens(port: int) -> bool:
 
 
 def _probe(settings: Settings, part: str) -> health.Answer:
-    host, port = _addresses(settings)[part]
     if part == "kafka":
-        return health.kafka(host, port)
+        return health.kafka_at(settings)
     if part == "redis":
-        return health.redis(host, port, settings.redis_password)
+        return health.redis(settings)
     return health.postgres(_maintenance(settings))
 
 
