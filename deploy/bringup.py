@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from deploy import context, ports, processes, scrape, secret_files
-from deploy.local import parts
+from deploy.local import locked, parts
+from deploy.locked.home import as_role
 from deploy.processes import Process
 from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
 from streams.embedded.store import FOLDER
-from streams.errors import FieldError, FoldVersionError
+from streams.errors import FieldError, FoldVersionError, SettingError
 from streams.settings import RULE_PREFIX, Settings, exports, known, read
 
 ROLES: Final = ("worker", "projector", "publisher")
@@ -62,14 +63,21 @@ def supervisor_of(home: Path) -> Process | None:
 def places(environ: Mapping[str, str], say: Say) -> Settings:
     """Choose places and remember them; returns the settings in force."""
     context.remember(context.home_of(environ), ports.choose(environ, say))
+    settings = context.load(environ)
+    if not settings.locked:
+        return settings
+    if (how := parts.choose(settings)[0]) != "local":
+        raise SettingError("FIELD_LOCKED", f"is for local parts, and these are run by {how}: see deploy/SECURITY.md")
+    locked.make(settings)
     return context.load(environ)
 
 
 def prepare(settings: Settings, say: Say) -> None:
     """Start the parts, make topics and schema."""
     parts.start(settings, echo=say)
-    created = asyncio.run(topics.create(settings))
-    applied = migrate(settings.database_url, retention_days=settings.retention_days)
+    ours = as_role(settings, "migrator")
+    created = asyncio.run(topics.create(ours))
+    applied = migrate(ours.database_url, retention_days=settings.retention_days)
     if created:
         say(f"topics created: {', '.join(created)}")
     if applied:

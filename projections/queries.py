@@ -7,7 +7,7 @@ from importlib import resources
 from typing import LiteralString
 
 _MARK = "-- name: "
-_FILES = ("queries.sql", "checks.sql", "gateway.sql", "archaeology.sql", "push.sql", "embedded.sql")
+_FILES = ("queries.sql", "checks.sql", "gateway.sql", "archaeology.sql", "push.sql", "embedded.sql", "locks.sql")
 
 
 @cache

@@ -58,6 +58,13 @@ class Settings:
         "who runs Kafka, PostgreSQL and Redis; embedded: there are none",
         choices=("auto", "docker", "local", "none", "embedded"),
     )
+    locked: int = setting(
+        "FIELD_LOCKED",
+        0,
+        "1: local parts with TLS and an account for each role (deploy/SECURITY.md); for the life of the home",
+        minimum=0,
+        maximum=1,
+    )
     synchronous: str = setting(
         "FIELD_SYNCHRONOUS",
         "full",

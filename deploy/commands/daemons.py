@@ -22,7 +22,7 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = context.load(daemon=True)
+    settings = context.load(daemon=True, role=args.role)
     logging.basicConfig(level=settings.log_level, format=f"%(asctime)s {args.role} %(levelname)s %(message)s")
     return _start(args.role, settings)
 

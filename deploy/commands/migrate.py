@@ -33,7 +33,7 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     logging.getLogger("projections.migrate").setLevel(logging.ERROR)  # what it does is said here
-    settings = context.load()
+    settings = context.load(role="migrator")
     deadline = time.monotonic() + args.timeout
     created = _patiently(lambda: asyncio.run(topics.create(settings)), deadline)
     print(f"topics created: {', '.join(created) or 'none, all are there'}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import psycopg
@@ -51,12 +53,15 @@ def kafka_at(settings: Settings, timeout_s: float = 5.0) -> Answer:
         return own.submit(asyncio.run, ask()).result()
 
 
-def kafka(host: str, port: int, timeout_s: float = 2.0) -> Answer:
+def kafka(host: str, port: int, timeout_s: float = 2.0, tls: ssl.SSLContext | None = None) -> Answer:
     """Up once the cluster's metadata name a broker: before that, no topic can be made."""
     # Metadata, version 4, no topics, not to make any; the client is called "probe"
     body = struct.pack(">hhih5s", 3, 4, 1, 5, b"probe") + struct.pack(">ib", 0, 0)
     try:
-        with socket.create_connection((host, port), timeout=timeout_s) as wire:
+        with (
+            socket.create_connection((host, port), timeout=timeout_s) as line,
+            tls.wrap_socket(line, server_hostname=host) if tls else nullcontext(line) as wire,
+        ):
             wire.sendall(struct.pack(">i", len(body)) + body)
             size = struct.unpack(">i", _exactly(wire, 4))[0]
             answer = _exactly(wire, min(size, 64))
