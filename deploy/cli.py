@@ -15,6 +15,7 @@ from deploy.commands import (
     archive,
     daemons,
     info,
+    lock,
     migrate,
     publishing,
     reading,
@@ -28,7 +29,7 @@ from deploy.commands import (
 from streams.errors import FieldError
 
 FAMILIES = (
-    stack, status, publishing, archive, waiting, reading, rejected, replay, migrate, daemons, token, info,
+    stack, status, publishing, archive, waiting, reading, rejected, replay, migrate, lock, daemons, token, info,
 )  # fmt: skip
 INTERRUPTED = 130
 

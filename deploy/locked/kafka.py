@@ -74,15 +74,18 @@ def wanted(settings: Settings) -> set[Acl]:
     }  # fmt: skip
 
 
-async def lock(settings: Settings, brokers: str, tls: ssl.SSLContext, passwords: Mapping[str, str]) -> Told:
-    """Set accounts with these passwords, by role, and the rights. Raises PartUnavailable."""
+async def lock(
+    settings: Settings, brokers: str, tls: ssl.SSLContext, passwords: Mapping[str, str], *, keep: bool = False
+) -> Told:
+    """Set accounts with these passwords, by role, and the rights; ``keep`` takes none away. Raises PartUnavailable."""
     async with _admin(brokers, tls) as admin:
         await _set_accounts(admin, passwords)
         there, want = await _acls(admin), wanted(settings)
         if give := sorted(want - there):
             answer = await admin._send_to_controller(_Create(give))
             _check((code, text) for code, text in answer.creation_responses)
-        if take := sorted(there - want):
+        take = [] if keep else sorted(there - want)
+        if take:
             answer = await admin._send_to_controller(_Delete(take))
             _check((code, text) for code, text, _ in answer.filter_responses)
         return Told(sorted(passwords), len(give), len(take))
