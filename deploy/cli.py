@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from deploy.commands import (
     archive,
+    audit,
     daemons,
     info,
     lock,
@@ -29,7 +30,7 @@ from deploy.commands import (
 from streams.errors import FieldError
 
 FAMILIES = (
-    stack, status, publishing, archive, waiting, reading, rejected, replay, migrate, lock, daemons, token, info,
+    stack, status, publishing, archive, waiting, reading, rejected, replay, migrate, lock, daemons, token, audit, info,
 )  # fmt: skip
 INTERRUPTED = 130
 

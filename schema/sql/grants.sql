@@ -17,7 +17,7 @@ BEGIN
         FOREACH account IN ARRAY ARRAY['projector', 'publisher', 'gateway', 'operator', 'backup'] LOOP
             EXECUTE format('REVOKE ALL ON %s FROM field_%s', found.name, account);
         END LOOP;
-        EXECUTE format('GRANT SELECT ON %s TO field_operator', found.name);
+        EXECUTE format('GRANT SELECT ON %s TO field_operator, field_backup', found.name);
     END LOOP;
 
     GRANT SELECT ON schema_migrations TO field_projector;

@@ -30,6 +30,3 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC
 
 -- name: lock_migrator
 GRANT CREATE, USAGE ON SCHEMA public TO field_migrator
-
--- name: lock_backup
-GRANT pg_read_all_data TO field_backup
