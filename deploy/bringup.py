@@ -68,6 +68,7 @@ def places(environ: Mapping[str, str], say: Say) -> Settings:
         return settings
     if (how := parts.choose(settings)[0]) != "local":
         raise SettingError("FIELD_LOCKED", f"is for local parts, and these are run by {how}: see deploy/SECURITY.md")
+    locked.refuse_open(settings)
     locked.make(settings)
     return context.load(environ)
 

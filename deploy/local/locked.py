@@ -12,15 +12,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.local import process
 from deploy.locked import accounts, certificates, kafka, postgres, redis
 from deploy.locked.home import database, folder
 from deploy.locked.roles import ADMIN, ROLES, redis_rules
+from streams.errors import SettingError
 from streams.settings import Settings
 
 FILES: Final = Path(__file__).resolve().parent.parent / "locked"
 """The files that production mounts."""
 MOUNTED: Final = "/etc/field"
 HOSTS: Final = ("127.0.0.1", "localhost")
+
+
+def refuse_open(settings: Settings) -> None:
+    """Raises SettingError where this home has data that were made without locks."""
+    there = (process.base(Path(settings.home)) / "kafka" / "data").exists()
+    if there and not (folder(settings) / "accounts").is_dir():
+        raise SettingError(
+            "FIELD_LOCKED", f"is 1, but {settings.home} has data made without: take another home, or `field clean`"
+        )
 
 
 def make(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 from deploy.local import process
 from deploy.locked import accounts
 from deploy.locked.roles import ROLES
+from streams.errors import SettingError
 from streams.settings import Settings
 
 READER: Final = "listener"
@@ -22,10 +23,15 @@ def folder(settings: Settings) -> Path:
 
 
 def as_role(settings: Settings, role: str) -> Settings:
-    """The settings with the accounts of a role; as they are where nothing is locked, or nothing was made yet."""
+    """The settings with the accounts of a role; as they are where nothing is locked, or nothing was made yet.
+
+    Raises SettingError for a locked home that somebody wants open.
+    """
     here = folder(settings)
-    if not settings.locked or not (here / "accounts").is_dir():
+    if not (here / "accounts").is_dir():
         return settings
+    if not settings.locked:
+        raise SettingError("FIELD_LOCKED", f"is 0, but {settings.home} is locked: set it to 1, or take another home")
     servers = next((one.servers for one in ROLES if one.name == role), ("postgres", "redis"))
 
     def secret(server: str, name: str = role) -> str:

@@ -46,8 +46,12 @@ def check(code: int) -> None:
 def write(topic: Callable[[Settings], str]) -> Action:
     async def act(settings: Settings) -> None:
         await known(settings, topic(settings))
-        async with AIOKafkaProducer(**access.brokers(settings), enable_idempotence=True) as producer:
+        producer = AIOKafkaProducer(**access.brokers(settings), enable_idempotence=True)
+        try:
+            await producer.start()
             await producer.send_and_wait(topic(settings), b"not an event", partition=0)
+        finally:
+            await producer.stop()
 
     return act
 
@@ -57,8 +61,8 @@ def read(topic: Callable[[Settings], str]) -> Action:
         await known(settings, topic(settings))
         place = TopicPartition(topic(settings), 0)
         consumer = AIOKafkaConsumer(**access.brokers(settings), enable_auto_commit=False)
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([place])
             await consumer.seek_to_beginning(place)
             await consumer.getmany(place, timeout_ms=500)
@@ -78,10 +82,14 @@ def aside(settings: Settings) -> str:
 
 async def join(settings: Settings) -> None:
     """Into a group, and commit there: an account that may not read is not let in."""
-    async with AIOKafkaConsumer(**access.brokers(settings), group_id=ASIDE, enable_auto_commit=False) as consumer:
-        place = TopicPartition(settings.events_topic, 0)
+    consumer = AIOKafkaConsumer(**access.brokers(settings), group_id=ASIDE, enable_auto_commit=False)
+    place = TopicPartition(settings.events_topic, 0)
+    try:
+        await consumer.start()
         consumer.assign([place])
         await consumer.commit({place: 0})
+    finally:
+        await consumer.stop()
 
 
 async def look_at_groups(settings: Settings) -> None:

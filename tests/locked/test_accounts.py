@@ -80,4 +80,4 @@ def test_a_home_stays_locked(locked: Locked) -> None:
         [sys.executable, "-m", "deploy.cli", "wait", "--timeout", "30"], env=bare, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "FIELD_LOCKED" in locked.stack.field("up", code=1, FIELD_LOCKED="0")
+    assert "FIELD_LOCKED" in locked.stack.field("up", code=2, FIELD_LOCKED="0")
