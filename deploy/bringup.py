@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy import context, ports, processes, scrape
-from deploy.local import monitoring, parts
+from deploy import context, ports, processes, scrape, secret_files
+from deploy.local import locked, monitoring, parts
+from deploy.locked.home import as_role
 from deploy.processes import Process
 from deploy.supervisor import Supervisor, field_command, last_line
 from projections.migrate import migrate
 from streams import topics
 from streams.embedded.store import FOLDER
-from streams.errors import FieldError, FoldVersionError
+from streams.errors import FieldError, FoldVersionError, SettingError
 from streams.settings import RULE_PREFIX, Settings, exports, known, read
 
 ROLES: Final = ("worker", "projector", "publisher")
@@ -62,14 +63,22 @@ def supervisor_of(home: Path) -> Process | None:
 def places(environ: Mapping[str, str], say: Say) -> Settings:
     """Choose places and remember them; returns the settings in force."""
     context.remember(context.home_of(environ), ports.choose(environ, say))
+    settings = context.load(environ)
+    if not settings.locked:
+        return settings
+    if (how := parts.choose(settings)[0]) != "local":
+        raise SettingError("FIELD_LOCKED", f"is for local parts, and these are run by {how}: see deploy/SECURITY.md")
+    locked.refuse_open(settings)
+    locked.make(settings)
     return context.load(environ)
 
 
 def prepare(settings: Settings, say: Say) -> None:
     """Start the parts, make topics and schema."""
     parts.start(settings, echo=say)
-    created = asyncio.run(topics.create(settings))
-    applied = migrate(settings.database_url, retention_days=settings.retention_days)
+    ours = as_role(settings, "migrator")
+    created = asyncio.run(topics.create(ours))
+    applied = migrate(ours.database_url, retention_days=settings.retention_days)
     if created:
         say(f"topics created: {', '.join(created)}")
     if applied:
@@ -98,7 +107,8 @@ def revive(running: Process, environ: Mapping[str, str], say: Say) -> None:
         if changed:
             say(f"what runs keeps its {', '.join(changed)}; `field down` and `field up` take the new one")
         return
-    context.remember(home, {**before, **{name: environ[name] for name in changed}})
+    asked = context.asked(environ)
+    context.remember(home, secret_files.over(before, {name: asked[name] for name in changed}))
     for process in down:
         processes.remove(home, process.role)
     say(f"starting again: {', '.join(process.role for process in down)}")
@@ -113,8 +123,9 @@ def _changed(before: Mapping[str, str], environ: Mapping[str, str]) -> list[str]
             del asked[name]
     if asked.get("FIELD_PARTS") == "auto":  # as it was chosen
         del asked["FIELD_PARTS"]
-    old, new = (exports(read(found), secrets=True) for found in (before, {**before, **asked}))
-    return [name for name in sorted(asked) if old[name] != new[name]]
+    both = before, secret_files.over(before, asked)
+    old, new = (exports(read(secret_files.resolved(found)), secrets=True) for found in both)
+    return [name for name in sorted(asked) if old[secret := secret_files.FILES.get(name, name)] != new[secret]]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -184,7 +195,8 @@ def start_background(settings: Settings) -> subprocess.Popen[bytes]:
     """
     given = environment(settings)
     chosen = ("FIELD_HOME", *context.OWN_PORTS)
-    given = {name: value for name, value in given.items() if name in chosen or name not in known()}
+    passed_on = known() | set(secret_files.FILES)
+    given = {name: value for name, value in given.items() if name in chosen or name not in passed_on}
     log = Path(settings.home) / "logs" / f"{SUPERVISOR}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:

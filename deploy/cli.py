@@ -13,10 +13,12 @@ from collections.abc import Sequence
 
 from deploy.commands import (
     archive,
+    audit,
     backup,
     daemons,
     doctor,
     info,
+    lock,
     migrate,
     publishing,
     reading,
@@ -32,8 +34,8 @@ from streams.errors import FieldError
 from streams.settings import Settings
 
 FAMILIES = (
-    stack, status, doctor, publishing, archive, backup, waiting, reading, rejected, replay, migrate, daemons, token,
-    info,
+    stack, status, doctor, publishing, archive, backup, waiting, reading, rejected, replay, migrate, lock, daemons,
+    token, audit, info,
 )  # fmt: skip
 INTERRUPTED = 130
 

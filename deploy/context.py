@@ -16,6 +16,8 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import deploy
+from deploy.locked import home as locked_home
+from deploy.secret_files import FILES, over, resolved
 from streams.errors import SettingError
 from streams.settings import Settings, exports, known, read
 
@@ -32,7 +34,10 @@ OWN_PORTS: Final = (
 )
 """Where our own processes listen, and what looks at them."""
 
-PLACES: Final = ("KAFKA_BROKERS", "DATABASE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", *OWN_PORTS)
+PLACES: Final = (
+    *("FIELD_LOCKED", "KAFKA_BROKERS", "DATABASE_URL", "DATABASE_URL_FILE"),
+    *("REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE", *OWN_PORTS),
+)
 """Where a stack is: all that one start passes on to the next."""
 
 
@@ -51,20 +56,22 @@ def home_of(environ: Mapping[str, str]) -> Path:
 def remembered(home: Path) -> dict[str, str]:
     """What the last ``field up`` or ``field run`` of this home chose; empty when there was none."""
     found = _read(home / ENV_FILE)
-    names = known()
+    names = known() | set(FILES)
     return {name: str(value) for name, value in found.items() if name in names}
 
 
 def asked(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings that an environment names, without the home."""
-    return {name: value for name, value in environ.items() if name in known() and name != "FIELD_HOME"}
+    """The settings that an environment names, without the home; a secret's file by its absolute path."""
+    found = {name: value for name, value in environ.items() if name in known() and name != "FIELD_HOME"}
+    return found | {name: str(Path(environ[name]).absolute()) for name in FILES if environ.get(name)}
 
 
-def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> Settings:
+def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False, role: str = "operator") -> Settings:
     """The settings in force, with ``home`` and ``archive`` absolute; raises SettingError that names a bad one.
 
     A port 0 of ours in the environment means any: a command then looks where the running stack chose to be,
-    a ``daemon`` takes a port of its own. FIELD_PARTS=auto means what the start has chosen.
+    a ``daemon`` takes a port of its own. FIELD_PARTS=auto means what the start has chosen. In a locked home they have
+    the accounts of ``role``.
     """
     environ = os.environ if environ is None else environ
     home = home_of(environ)
@@ -76,8 +83,9 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False) -> S
                 del here[name]
     if here.get("FIELD_PARTS") == "auto" and "FIELD_PARTS" in before:  # as it was chosen
         del here["FIELD_PARTS"]
-    found = read({**before, **here})
-    return replace(found, home=str(home), archive=str(clone() / found.archive) if found.archive else "")
+    found = read(resolved(over(before, here)))
+    found = replace(found, home=str(home), archive=str(clone() / found.archive) if found.archive else "")
+    return locked_home.as_role(found, role)
 
 
 def remember(home: Path, chosen: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from deploy import context
+from deploy import context, secret_files
 from deploy.local import loopback, parts, process
 from streams.errors import SetupError
 from streams.settings import Settings, exports, read
@@ -33,8 +33,8 @@ def choose(environ: Mapping[str, str], say: SAY = print) -> dict[str, str]:
     home = context.home_of(environ)
     before = {name: value for name, value in context.remembered(home).items() if name in context.PLACES}
     asked = context.asked(environ)
-    settings = read({**before, **asked})
-    chosen = {**before, **asked}
+    chosen = secret_files.over(before, asked)
+    settings = read(secret_files.resolved(chosen))
     how, why = parts.choose(settings)
     if how == "embedded":
         if settings.parts != how:

@@ -20,7 +20,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from projections.hot import Names
-from streams import topics
+from projections.redis_access import redis_at
+from streams import access, topics
 from streams.changelog import ChangelogFollower
 from streams.errors import PartUnavailable
 from streams.settings import Settings
@@ -55,7 +56,7 @@ class LogWatch:
         self._settings = settings
         self._follower = ChangelogFollower(settings)
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_brokers, request_timeout_ms=5_000, enable_auto_commit=False
+            **access.brokers(settings), request_timeout_ms=5_000, enable_auto_commit=False
         )
         self._places: list[TopicPartition] = []
 
@@ -102,7 +103,7 @@ class LogWatch:
 
     async def _partitions(self) -> list[TopicPartition]:
         topic = self._settings.events_topic
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka_brokers)
+        admin = AIOKafkaAdminClient(**access.brokers(self._settings))
         await admin.start()
         try:
             counts = await topics.partition_counts(admin)
@@ -151,9 +152,7 @@ def of_database(settings: Settings, timeout_s: float = ASK_S) -> dict[str, Posit
 def hot(settings: Settings, timeout_s: float = ASK_S) -> redis.Redis:
     """A Redis client with bounded waiting."""
     return redis.Redis(
-        host=settings.redis_host,
-        port=settings.redis_port,
-        password=settings.redis_password or None,
+        **redis_at(settings),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
     )

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from projections.backoff import Backoff
-from streams import metrics
+from streams import access, metrics
 from streams.settings import Settings
 
 EVERY_S: Final = 2.0
@@ -55,7 +55,7 @@ class Ends:
     """Asks for the ends of the events topic, for all that is watched."""
 
     def __init__(self, settings: Settings, stop: asyncio.Event) -> None:
-        self._brokers = settings.kafka_brokers
+        self._settings = settings
         self._places = [TopicPartition(settings.events_topic, number) for number in range(settings.partitions)]
         self._stop = stop
         self._watched: list[Freshness] = []
@@ -70,7 +70,7 @@ class Ends:
         backoff = Backoff("kafka", self._stop)
         while not self._stop.is_set():
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._brokers, client_id="field-ends", enable_auto_commit=False
+                **access.brokers(self._settings), client_id="field-ends", enable_auto_commit=False
             )
             try:
                 async with asyncio.timeout(ANSWER_S):

@@ -23,7 +23,7 @@ from projections.backoff import Backoff
 from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
 from projections.queries import query
-from streams import logs, metrics
+from streams import access, logs, metrics
 from streams.chunks import Chunk
 from streams.errors import ProjectionError
 from streams.fetching import ChunkConsumer
@@ -145,7 +145,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_brokers,
+            **access.brokers(self._settings),
             group_id=f"field-{self._projection.scope}-{self._projection.name}",
             client_id=f"field-{self._projection.name}",
             enable_auto_commit=False,

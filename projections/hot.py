@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from projections.backoff import Backoff
 from projections.ends import reached
 from projections.generations import Current
+from projections.redis_access import redis_at
 from projections.samples import summary
 from projections.views import Views, now_ms
 from streams import metrics
@@ -200,9 +201,7 @@ def snapshot(
 def connect(settings: Settings) -> Redis:
     """A client that fails soon and never retries by itself: ``Backoff`` does."""
     return Redis(
-        host=settings.redis_host,
-        port=settings.redis_port,
-        password=settings.redis_password or None,
+        **redis_at(settings),
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),

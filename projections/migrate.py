@@ -65,8 +65,8 @@ def migrations() -> list[Migration]:
 def migrate(dsn: str, *, retention_days: int = 0, known: Sequence[Migration] | None = None) -> list[int]:
     """Brings the database to the newest schema; returns the numbers that it applied, [] when there were none.
 
-    Waits while somebody else migrates. Raises SchemaError (changed or newer schema), SettingError
-    (retention) and psycopg.Error.
+    Waits while somebody else migrates. An account that may create nothing only looks whether all is there. Raises
+    SchemaError (changed, newer or missing schema), SettingError (retention) and psycopg.Error.
     """
     if 0 < retention_days < RETENTION_DAYS_MIN:
         raise SettingError("FIELD_RETENTION_DAYS", f"{retention_days} is under {RETENTION_DAYS_MIN}; 0 keeps all")
@@ -75,6 +75,9 @@ def migrate(dsn: str, *, retention_days: int = 0, known: Sequence[Migration] | N
         psycopg.connect(dsn, autocommit=True, application_name="field migrate", **_LINE) as connection,
         _locked(connection),
     ):
+        if not _value(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')"):
+            _check_all_there(connection, known)
+            return []
         applied = _apply_missing(connection, known)
         _ensure(connection, retention_days)
     return applied
@@ -110,6 +113,18 @@ def _apply_missing(connection: _Connection, known: Sequence[Migration]) -> list[
         log.info("migration %03d_%s", migration.version, migration.name)
         _apply(connection, migration)
     return [migration.version for migration in missing]
+
+
+def _check_all_there(connection: _Connection, known: Sequence[Migration]) -> None:
+    rows: Sequence[tuple[Any, ...]] = []
+    if _value(connection, "SELECT to_regclass('schema_migrations')") is not None:
+        rows = connection.execute("SELECT version, name, checksum FROM schema_migrations ORDER BY version").fetchall()
+    _check(rows, known)
+    if len(rows) < len(known):
+        raise SchemaError(
+            f"the database has {len(rows)} of {len(known)} migrations, and this account may not make the others:"
+            " run `field migrate` with the migrator's"
+        )
 
 
 def _check(rows: Sequence[tuple[Any, ...]], known: Sequence[Migration]) -> None:
@@ -151,6 +166,7 @@ def _ensure(connection: _Connection, retention_days: int) -> None:
     with connection.transaction():
         connection.execute("SELECT field_aggregates_ensure()")
         connection.execute("SELECT field_policies_ensure(%s)", (retention_days,))
+        connection.execute(resources.files("schema").joinpath("sql", "grants.sql").read_bytes())
     if retention_days and _value(connection, "SELECT field_edition()") != "timescale":
         log.warning("FIELD_RETENTION_DAYS has no effect: this TimescaleDB is the Apache edition")
 

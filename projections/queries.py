@@ -8,7 +8,8 @@ from typing import LiteralString
 
 _MARK = "-- name: "
 _FILES = (
-    "queries.sql", "checks.sql", "gateway.sql", "archaeology.sql", "push.sql", "embedded.sql", "doctor.sql", "backup.sql",
+    "queries.sql", "checks.sql", "gateway.sql", "archaeology.sql", "push.sql", "embedded.sql",
+    "doctor.sql", "backup.sql", "locks.sql",
 )  # fmt: skip
 
 

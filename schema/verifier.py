@@ -15,6 +15,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import re
 import sys
 from bisect import bisect_left, bisect_right
@@ -23,6 +24,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
+from verifier_account import account
 from verifier_events import LIMITS, Event, home, read
 from verifier_key import RULES, Key, is_stale, readable
 
@@ -241,7 +243,8 @@ class Kafka:
         from aiokafka import AIOKafkaConsumer  # only here: files need no Kafka
 
         self.brokers = brokers
-        self.consumer: Any = AIOKafkaConsumer(bootstrap_servers=brokers, max_partition_fetch_bytes=1 << 22)
+        self.line = {"bootstrap_servers": brokers, **account(os.environ)}
+        self.consumer: Any = AIOKafkaConsumer(**self.line, max_partition_fetch_bytes=1 << 22)
 
     async def partitions(self, topic: str) -> int:
         """How many; raises Unchecked when there is no such topic (asking about it alone might create it)."""
@@ -249,7 +252,7 @@ class Kafka:
 
         if topic not in await self.consumer.topics():
             raise Unchecked(f"there is no topic {topic} at {self.brokers}")
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
+        admin = AIOKafkaAdminClient(**self.line)
         try:
             await admin.start()
             (described,) = await admin.describe_topics([topic])

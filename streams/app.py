@@ -15,7 +15,7 @@ import uvloop
 from faust.types.transports import TransportT
 from yarl import URL
 
-from streams import engine, health, logs, metrics, topics, transport
+from streams import access, engine, health, logs, metrics, topics, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
 from streams.settings import Settings
@@ -51,6 +51,7 @@ def make_app(settings: Settings) -> FieldApp:
     app = FieldApp(
         topics.app_id(settings),
         broker=[URL(f"kafka://{broker.strip()}") for broker in settings.kafka_brokers.split(",")],
+        broker_credentials=_credentials(settings),
         store="memory://",
         datadir=Path(settings.home) / "faust",
         topic_partitions=settings.partitions,
@@ -84,6 +85,19 @@ def make_app(settings: Settings) -> FieldApp:
     app.folding = Folding(app, settings)
     app.folding.attach()
     return app
+
+
+def _credentials(settings: Settings) -> Any:
+    """``access.brokers`` in Faust's words; None where there are none. Raises SettingError."""
+    tls = access.tls(settings)
+    if settings.kafka_username:
+        return faust.SASLCredentials(
+            username=settings.kafka_username,
+            password=settings.kafka_password,
+            ssl_context=tls,
+            mechanism=access.MECHANISM,
+        )
+    return faust.SSLCredentials(tls) if tls is not None else None
 
 
 class Worker(faust.Worker):

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams import access
 from streams.changes import record_position
 from streams.errors import PartUnavailable
 from streams.settings import Settings
@@ -42,7 +43,7 @@ async def kept_records(settings: Settings, partition: int) -> list[tuple[bytes, 
     """(key, value) of what one partition of the changelog holds now, as a worker recovers it; raises KafkaError."""
     place = TopicPartition(changelog_topic(settings), partition)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_brokers,
+        **access.brokers(settings),
         client_id="field-changelog",
         enable_auto_commit=False,
         max_partition_fetch_bytes=RECORD_BYTES_MAX,
@@ -94,7 +95,7 @@ class ChangelogFollower:
         """Connect and note where the changelog ends now; raises PartUnavailable when it cannot be read."""
         brokers = self._settings.kafka_brokers
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=brokers,
+            **access.brokers(self._settings),
             client_id="field-changelog",
             auto_offset_reset="earliest",
             enable_auto_commit=False,

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from streams import access
 from streams.archive.format import Packed
 from streams.chunks import Chunk
 from streams.entry import Entry, read_entry
@@ -121,7 +122,7 @@ class KafkaHistory:
 
     def _make_consumer(self) -> Any:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_brokers,
+            **access.brokers(self._settings),
             client_id="field-history",
             auto_offset_reset="none",  # records that go while we read are an error, not a reason to jump to the end
             enable_auto_commit=False,

@@ -15,6 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams import access
 from streams.errors import ArchiveError, InputError, PartUnavailable
 from streams.history import KafkaHistory
 from streams.packing import Record
@@ -49,7 +50,7 @@ async def bounds(settings: Settings) -> dict[int, tuple[int, int]]:
 async def write(settings: Settings, path: Path, starts: Mapping[int, int], ends: Mapping[int, int]) -> int:
     """Write the records start <= offset < end of each partition; returns how many. Raises PartUnavailable."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_brokers, client_id="field-letters", enable_auto_commit=False,
+        **access.brokers(settings), client_id="field-letters", enable_auto_commit=False,
         max_partition_fetch_bytes=RECORD_BYTES_MAX, auto_offset_reset="earliest",
     )  # fmt: skip
     count = 0

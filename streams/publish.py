@@ -14,6 +14,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streams import access
 from streams.errors import DeliveryError, PartUnavailable
 from streams.packing import Gatherer, Record, Wire
 from streams.settings import Settings
@@ -40,7 +41,7 @@ class LogPublisher(Gatherer):
 
     async def __aenter__(self) -> LogPublisher:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self.settings.kafka_brokers,
+            **access.brokers(self.settings),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,  # sets are gathered here, by partition

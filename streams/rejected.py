@@ -15,6 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams import access
 from streams.errors import DeliveryError, PartUnavailable
 from streams.events import Event
 from streams.packing import LINE_BYTES_MAX, Record, pack, pack_line
@@ -54,7 +55,7 @@ async def read_letters(settings: Settings, wants_value: Callable[[Letter], bool]
     """
     topic, brokers = settings.rejected_topic, settings.kafka_brokers
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=brokers, client_id="field-rejected", enable_auto_commit=False,
+        **access.brokers(settings), client_id="field-rejected", enable_auto_commit=False,
         max_partition_fetch_bytes=RECORD_BYTES_MAX,
     )  # fmt: skip
     letters: dict[str, Letter] = {}
@@ -129,7 +130,7 @@ class Retrier:
 
     async def __aenter__(self) -> Retrier:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_brokers, client_id="field-rejected", acks="all",
+            **access.brokers(self._settings), client_id="field-rejected", acks="all",
             enable_idempotence=True, max_request_size=RECORD_BYTES_MAX, linger_ms=5,
         )  # fmt: skip
         try:

@@ -31,7 +31,7 @@ def setting(
         "choices": choices,
         "secret": secret,
     }
-    return field(default=default, metadata=metadata)
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 def bounds(item: dataclasses.Field[Any]) -> dict[str, Any]:

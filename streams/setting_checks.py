@@ -23,6 +23,7 @@ GENERATION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def check(settings: Settings) -> None:
     """Raises SettingError, which names the setting."""
     _check_addresses(settings)
+    _check_accounts(settings)
     _check_topics(settings)
     if not GENERATION.fullmatch(settings.generation):
         raise SettingError("FIELD_GENERATION", "1 to 64 letters (a-z, A-Z), digits, - and _ only")
@@ -67,6 +68,22 @@ def _check_proxies(proxies: str) -> None:
             ipaddress.ip_network(one)
         except ValueError as error:
             raise SettingError("FIELD_GATEWAY_PROXIES", f"{one!r} is no address or network ({error})") from None
+
+
+def _check_accounts(settings: Settings) -> None:
+    sasl = settings.kafka_security.startswith("sasl_")
+    if sasl and not settings.kafka_username:
+        raise SettingError("KAFKA_USERNAME", f"is empty, and KAFKA_SECURITY={settings.kafka_security} needs it")
+    if not sasl and settings.kafka_username:
+        raise SettingError("KAFKA_USERNAME", f"has no effect with KAFKA_SECURITY={settings.kafka_security}")
+    if sasl and not settings.kafka_password:
+        raise SettingError("KAFKA_PASSWORD", "is empty")
+    if settings.kafka_reader_username and not settings.kafka_username:
+        raise SettingError("KAFKA_READER_USERNAME", "has no effect without KAFKA_USERNAME")
+    if settings.kafka_reader_username and not settings.kafka_reader_password:
+        raise SettingError("KAFKA_READER_PASSWORD", "is empty")
+    if settings.redis_username and not settings.redis_password:
+        raise SettingError("REDIS_PASSWORD", "is empty, and REDIS_USERNAME needs one")
 
 
 def _check_topics(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from streams.setting import bounds, parse, setting
 from streams.setting_checks import check
 
 RULE_PREFIX = "FIELD_RULE_"
+FILE_SUFFIX: Final = "_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +25,45 @@ class Settings:
     """The settings in force. Units stand last in the names."""
 
     kafka_brokers: str = setting("KAFKA_BROKERS", "127.0.0.1:9092", "host:port, comma separated; the log of record")
+    kafka_security: str = setting(
+        "KAFKA_SECURITY",
+        "plaintext",
+        "how the brokers are spoken to; sasl: with an account, ssl: over TLS",
+        choices=("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+    )
+    kafka_username: str = setting("KAFKA_USERNAME", "", "account at the brokers (SCRAM-SHA-512), with sasl")
+    kafka_password: str = setting("KAFKA_PASSWORD", "", "of KAFKA_USERNAME", secret=True)
+    kafka_reader_username: str = setting(
+        "KAFKA_READER_USERNAME", "", "account of what a gateway reads of the log; empty: the one that it writes with"
+    )
+    kafka_reader_password: str = setting("KAFKA_READER_PASSWORD", "", "of KAFKA_READER_USERNAME", secret=True)
+    kafka_ca_file: str = setting(
+        "KAFKA_CA_FILE", "", "certificates (PEM) that the brokers' must be signed by; empty: this machine's"
+    )
     database_url: str = setting(
         "DATABASE_URL", "postgresql://field:field@127.0.0.1:5432/field", "TimescaleDB with PostGIS", secret=True
     )
     redis_host: str = setting("REDIS_HOST", "127.0.0.1", "where the hot snapshot lives")
     redis_port: int = setting("REDIS_PORT", 6379, "Redis port", minimum=1, maximum=65_535)
+    redis_username: str = setting("REDIS_USERNAME", "", "account at Redis; empty: its default one")
     redis_password: str = setting("REDIS_PASSWORD", "", "empty: none", secret=True)
+    redis_tls: int = setting("REDIS_TLS", 0, "1: Redis is spoken to over TLS", minimum=0, maximum=1)
+    redis_ca_file: str = setting(
+        "REDIS_CA_FILE", "", "certificates (PEM) that Redis' must be signed by; empty: this machine's"
+    )
     home: str = setting("FIELD_HOME", ".field", "folder of local parts, their logs and process files")
     parts: str = setting(
         "FIELD_PARTS",
         "auto",
         "who runs Kafka, PostgreSQL and Redis; embedded: there are none",
         choices=("auto", "docker", "local", "none", "embedded"),
+    )
+    locked: int = setting(
+        "FIELD_LOCKED",
+        0,
+        "1: local parts with TLS and an account for each role (deploy/SECURITY.md); for the life of the home",
+        minimum=0,
+        maximum=1,
     )
     synchronous: str = setting(
         "FIELD_SYNCHRONOUS",
@@ -284,6 +312,11 @@ def known() -> set[str]:
     return plain | {RULE_PREFIX + item.name.upper() for item in dataclasses.fields(Rules)}
 
 
+def secrets() -> set[str]:
+    """Names of the settings that nobody else shall see; each can also be given as a file, NAME_FILE."""
+    return {item.metadata["name"] for item in dataclasses.fields(Settings) if item.metadata.get("secret")}
+
+
 def exports(settings: Settings, *, secrets: bool) -> dict[str, str]:
     """The settings in force by name, secrets only when asked for."""
     out = {}
@@ -318,7 +351,8 @@ def page() -> str:
     rows = ["| setting | default | reason |", "| --- | --- | --- |"]
     for item in dataclasses.fields(Settings):
         if item.metadata:
-            rows.append(f"| `{item.metadata['name']}` | `{item.default}` | {item.metadata['reason']} |")
+            more = f"; also as `{item.metadata['name']}{FILE_SUFFIX}`" if item.metadata["secret"] else ""
+            rows.append(f"| `{item.metadata['name']}` | `{item.default}` | {item.metadata['reason']}{more} |")
     rows += ["", "Constants of the fold (changing one is another fold: replay):", ""]
     rows += ["| setting | default | reason |", "| --- | --- | --- |"]
     for item in dataclasses.fields(Rules):

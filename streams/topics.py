@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from streams import access
 from streams.errors import PartUnavailable, SettingError
 from streams.settings import Settings
 
@@ -57,7 +58,7 @@ async def create(settings: Settings, only: Collection[str] = ()) -> list[str]:
     Raises SettingError when a topic exists with another number of partitions (that number is for life),
     PartUnavailable when Kafka does not answer or refuses.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers, client_id="field-topics")
+    admin = AIOKafkaAdminClient(**access.brokers(settings), client_id="field-topics")
     try:
         await admin.start()
         existing = await partition_counts(admin)

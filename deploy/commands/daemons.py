@@ -21,7 +21,7 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return _start(args.role, context.load(daemon=True))
+    return _start(args.role, context.load(daemon=True, role=args.role))
 
 
 def _start(role: str, settings: Settings) -> int:

@@ -33,11 +33,11 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     logging.getLogger("projections.migrate").setLevel(logging.ERROR)  # what it does is said here
-    settings = context.load()
+    settings = context.load(role="migrator")
     deadline = time.monotonic() + args.timeout
-    created = _patiently(lambda: asyncio.run(topics.create(settings)), deadline)
+    created = patiently(lambda: asyncio.run(topics.create(settings)), deadline)
     print(f"topics created: {', '.join(created) or 'none, all are there'}")
-    applied = _patiently(lambda: _database(settings), deadline)
+    applied = patiently(lambda: _database(settings), deadline)
     numbers = ", ".join(f"{number:03d}" for number in applied)
     print(f"migrations applied: {numbers or f'none, the schema is {len(migrate.migrations()):03d}'}")
     return 0
@@ -53,7 +53,7 @@ def _database(settings: Settings) -> list[int]:
     return applied
 
 
-def _patiently(work: Callable[[], T], deadline: float) -> T:
+def patiently(work: Callable[[], T], deadline: float) -> T:
     """Again while a part does not answer; raises what the last try raised."""
     while True:
         try:

@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from deploy.doctor.findings import Verdict, bad, ok, warn
-from streams import topics
+from streams import access, topics
 from streams.settings import Settings
 
 ASK_S: Final = 10.0
@@ -49,7 +49,7 @@ class Log(NamedTuple):
 
 async def ask(settings: Settings) -> Log:
     """One look at the cluster; never raises."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**access.brokers(settings), request_timeout_ms=5_000)
     try:
         async with asyncio.timeout(ASK_S):
             await admin.start()
@@ -99,7 +99,7 @@ async def _newest_ms(settings: Settings, topic: Topic | None) -> int:
     """Append time of the youngest last record of the events topic; -1 where there is none."""
     if topic is None:
         return -1
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**access.brokers(settings), enable_auto_commit=False)
     await consumer.start()
     try:
         places = [TopicPartition(settings.events_topic, number) for number in range(topic.partitions)]

@@ -8,10 +8,13 @@ import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from typing import Any
 
-from deploy.local import cache, loopback, system
+from deploy.local import cache, locked, loopback, system
 from deploy.local.cache import Echo
+from deploy.locked.home import folder as folder_of
 from streams.errors import SetupError
+from streams.settings import Settings
 
 VERSION = "4.1.0"
 SCALA = "2.13"
@@ -66,10 +69,16 @@ def bring(echo: Echo) -> Path:
     return cache.obtain(_ENTRY, build, echo) / "lib"
 
 
-def prepare(jars: Path, folder: Path, port: int) -> list[str]:
-    """Writes the configuration, formats the storage the first time; the command that runs the broker."""
+def prepare(jars: Path, folder: Path, port: int, lock: Settings | None = None) -> list[str]:
+    """Writes the configuration, formats the storage the first time; the command that runs the broker.
+
+    ``lock``: the settings of a locked home.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "server.properties").write_text(_properties(folder / "data", port, loopback.free()))
+    properties = _properties(folder / "data", port, loopback.free())
+    if lock is not None:
+        properties |= _locked(lock, port, properties["listeners"].rpartition("CONTROLLER:")[2])
+    (folder / "server.properties").write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     (folder / "log4j2.xml").write_text(LOG4J)
     java = ["java", f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", f"{jars}/*"]
     if not (folder / "data" / "meta.properties").exists():
@@ -87,9 +96,19 @@ def cluster_id() -> str:
     return found
 
 
-def _properties(data: Path, port: int, controller_port: int) -> str:
+def _locked(lock: Settings, port: int, controller: str) -> dict[str, str]:
+    """The production file for this machine, with one more way in for brokers and the admin."""
+    inside = loopback.free()
+    locked.keep_brokers_port(lock, inside)
+    clients, brokers = f"CLIENTS://127.0.0.1:{port}", f"BROKERS://127.0.0.1:{inside}"
+    found = dict(line.split("=", 1) for line in locked.lines("kafka.properties", str(folder_of(lock))))
+    listeners = f"{clients},{brokers},CONTROLLER:{controller}"
+    return found | {"listeners": listeners, "advertised.listeners": f"{clients},{brokers}"}
+
+
+def _properties(data: Path, port: int, controller_port: int) -> dict[str, Any]:
     """One node, loopback only. What a topic needs is set on the topic, not here."""
-    settings = {
+    return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
@@ -115,7 +134,6 @@ def _properties(data: Path, port: int, controller_port: int) -> str:
         "log.cleaner.dedupe.buffer.size": 33_554_432,  # a quarter of the default: the heap is small
         "initial.broker.registration.timeout.ms": 30_000,
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def parse_java_version(text: str) -> int:

@@ -19,8 +19,10 @@ import psycopg
 from psycopg import sql
 
 from deploy.local import bring as fetch
-from deploy.local import cache, compose, health, kafka, postgres, process, redis
+from deploy.local import cache, compose, health, kafka, locked, postgres, process, redis
 from deploy.local.cache import Echo
+from deploy.locked.home import as_role
+from deploy.locked.roles import ADMIN
 from streams.errors import PartUnavailable, SettingError, SetupError
 from streams.settings import Settings
 
@@ -69,7 +71,7 @@ def start(settings: Settings, *, durable: bool = True, echo: Echo = print) -> No
             compose.start(settings, timed)
             _prepare_database(settings)
         elif how == "local":
-            _start_local(settings, durable, timed)
+            _start_local(_admin(settings), durable, timed)
     for row in describe(settings) if how != "local" else []:
         if not row["up"]:
             raise PartUnavailable(row["part"], f"at port {row['port']}; it runs {row['runs']}")
@@ -93,7 +95,7 @@ def stop_part(settings: Settings, part: str, how: signal.Signals | None = None) 
 
 def start_part(settings: Settings, part: str, *, durable: bool = True, echo: Echo = print) -> None:
     """Starts one local part and returns when it answers."""
-    _STARTERS[part](settings, durable, echo)
+    _STARTERS[part](_admin(settings), durable, echo)
 
 
 def clean(settings: Settings) -> None:
@@ -147,13 +149,23 @@ def _start_local(settings: Settings, durable: bool, echo: Echo) -> None:
         raise
 
 
+def _admin(settings: Settings) -> Settings:
+    """Whoever starts locked parts sets their locks."""
+    if settings.locked:
+        locked.make(settings)
+    return as_role(settings, ADMIN)
+
+
 def _start_kafka(settings: Settings, durable: bool, echo: Echo) -> None:
     jars = kafka.bring(echo)
 
     def command() -> list[str]:
-        return kafka.prepare(jars, process.base(_home(settings)) / "kafka", _addresses(settings)["kafka"][1])
+        folder, port = process.base(_home(settings)) / "kafka", _addresses(settings)["kafka"][1]
+        return kafka.prepare(jars, folder, port, settings if settings.locked else None)
 
     _launch(settings, "kafka", command, echo)
+    if settings.locked:
+        locked.lock_kafka(settings)
 
 
 def _start_redis(settings: Settings, durable: bool, echo: Echo) -> None:
@@ -161,7 +173,7 @@ def _start_redis(settings: Settings, durable: bool, echo: Echo) -> None:
     folder = process.base(_home(settings)) / "redis"
 
     def command() -> list[str]:
-        return redis.prepare(program, folder, settings.redis_port, settings.redis_password, durable=durable)
+        return redis.prepare(program, folder, settings, durable=durable)
 
     _launch(settings, "redis", command, echo)
 
@@ -174,11 +186,13 @@ def _start_postgres(settings: Settings, durable: bool, echo: Echo) -> None:
     where = postgres.place(server, process.base(_home(settings)) / "postgres")
 
     def command() -> list[str]:
-        user, password = unquote(url.username or ""), unquote(url.password or "")
-        return postgres.prepare(where, url.port or 5432, user, password, durable=durable)
+        return postgres.prepare(where, settings, durable=durable)
 
     _launch(settings, "postgres", command, echo, where.describe())
-    _prepare_database(settings)
+    if settings.locked:
+        locked.lock_postgres(settings)
+    else:
+        _prepare_database(settings)
 
 
 _STARTERS = {"kafka": _start_kafka, "postgres": _start_postgres, "redis": _start_redis}
@@ -223,11 +237,12 @@ def _listens(port: int) -> bool:
 
 
 def _probe(settings: Settings, part: str) -> health.Answer:
-    host, port = _addresses(settings)[part]
     if part == "kafka":
-        return health.kafka(host, port)
+        if settings.locked and not settings.kafka_username:  # while the locks are set
+            return health.kafka("127.0.0.1", locked.brokers_port(settings), tls=locked.admin_tls(settings))
+        return health.kafka_at(settings)
     if part == "redis":
-        return health.redis(host, port, settings.redis_password)
+        return health.redis(settings)
     return health.postgres(_maintenance(settings))
 
 

@@ -20,10 +20,12 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from deploy.local import cache, system
+from deploy.local import cache, locked, system
 from deploy.local.cache import Echo
 from streams.errors import SetupError
+from streams.settings import Settings
 
 MAJORS = (17, 18, 16)
 """In order of preference."""
@@ -149,15 +151,20 @@ def place(server: Server, folder: Path) -> Place:
     return found
 
 
-def prepare(where: Place, port: int, user: str, password: str, *, durable: bool) -> list[str]:
-    """Makes the cluster the first time and writes the configuration; the command that runs the server."""
+def prepare(where: Place, asked: Settings, *, durable: bool) -> list[str]:
+    """Makes the cluster the first time and writes the configuration; the command that runs the server.
+
+    The account of DATABASE_URL is its superuser.
+    """
+    url = urlsplit(asked.database_url)
+    user, password = unquote(url.username or ""), unquote(url.password or "")
     cluster = where.data / "cluster"
+    status = where.data.stat()
     if not (cluster / "PG_VERSION").exists():
         shutil.rmtree(cluster, ignore_errors=True)  # of an initdb that was interrupted
         secret = where.data / "password"
         secret.touch(mode=0o600)
         secret.write_text(password + "\n")
-        status = where.data.stat()
         os.chown(secret, status.st_uid, status.st_gid)
         options = ["-U", user, f"--pwfile={where.seen}/password", "--auth=scram-sha-256", "--no-sync"]
         options += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
@@ -165,7 +172,12 @@ def prepare(where: Place, port: int, user: str, password: str, *, durable: bool)
             system.run(where.command("initdb", "-D", f"{where.seen}/cluster", *options), "making the database cluster")
         finally:
             secret.unlink()
-    (cluster / "postgresql.conf").write_text(_configuration(port, where, durable=durable))
+    text = _configuration(url.port or 5432, where, durable=durable)
+    if asked.locked:
+        locked.give(asked, where.data / "tls", status.st_uid, status.st_gid)
+        text += "\n".join(locked.lines("postgresql.conf", where.seen)) + "\n"
+        (cluster / "pg_hba.conf").write_text((locked.FILES / "pg_hba.conf").read_text())
+    (cluster / "postgresql.conf").write_text(text)
     return where.command("postgres", "-D", f"{where.seen}/cluster")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from deploy.local import system
+from deploy.local import locked, system
 from deploy.local.cache import Echo
+from deploy.locked.home import folder as folder_of
+from streams.settings import Settings
 
 
 def packages() -> list[str]:
@@ -20,22 +22,27 @@ def bring(echo: Echo) -> Path:
     return Path(shutil.which("redis-server") or "/usr/bin/redis-server")
 
 
-def prepare(program: Path, folder: Path, port: int, password: str, *, durable: bool) -> list[str]:
+def prepare(program: Path, folder: Path, asked: Settings, *, durable: bool) -> list[str]:
     """Writes the configuration (its owner's to read only: it has the password); the command that runs it."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "bind": "127.0.0.1",
-        "port": port,
+        "port": asked.redis_port,
         "dir": _quoted(str(folder)),
         "daemonize": "no",
         "appendonly": "no",  # everything in it can be made again from the changes
         "save": "300 1" if durable else '""',
     }
-    if password:
-        settings["requirepass"] = _quoted(password)
+    more = ""
+    if asked.locked:
+        del settings["port"]
+        own = locked.lines("redis.conf", str(folder_of(asked)), {"tls-port ": f"tls-port {asked.redis_port}"})
+        more = "".join(f"{line}\n" for line in own)
+    elif asked.redis_password:
+        settings["requirepass"] = _quoted(asked.redis_password)
     file = folder / "redis.conf"
     file.touch(mode=0o600)
-    file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()) + more)
     return [str(program), str(file)]
 
 

@@ -16,7 +16,7 @@ from deploy.replay.locks import locked
 from deploy.replay.run import Runner
 from deploy.replay.run import run as run_all
 from projections.queries import query
-from streams import topics
+from streams import access, topics
 from streams.changelog import ChangelogFollower
 from streams.errors import InputError, PartUnavailable
 from streams.replay.span import Span
@@ -98,7 +98,7 @@ def differing(settings: Settings, ours: Settings) -> dict[str, str]:
 
 async def _refuse_leftovers(ours: Settings) -> None:
     """What another generation of that name has left in Kafka would be taken for a beginning of this one."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=ours.kafka_brokers)
+    admin = AIOKafkaAdminClient(**access.brokers(ours))
     try:
         await admin.start()
         there = await topics.partition_counts(admin)

@@ -20,7 +20,7 @@ from deploy.replay.compare import Verdict
 from deploy.replay.locks import locked
 from projections.hot import Names
 from projections.queries import query
-from streams import topics
+from streams import access, topics
 from streams.errors import FieldError, InputError
 from streams.settings import Settings, identity
 
@@ -192,7 +192,7 @@ def _tell(home: Path) -> bool:
 
 
 async def _delete_topics(settings: Settings) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
+    admin = AIOKafkaAdminClient(**access.brokers(settings))
     await admin.start()
     try:
         there = await topics.partition_counts(admin)

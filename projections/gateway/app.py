@@ -42,7 +42,7 @@ from projections.gateway.target import Target
 from projections.gateway.watch import Watch
 from projections.hot import connect
 from projections.pool import make_pool
-from streams import logs, metrics
+from streams import access, logs, metrics
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,19 +57,20 @@ AREAS: Final[Sequence[Callable[[], Sequence[BaseRoute]]]] = (
 def build(settings: Settings) -> Gateway:
     """A gateway whose parts do not run yet."""
     pool, redis = make_pool(settings.database_url), connect(settings)
-    target = Target(settings, pool)
-    watch = Watch(settings, pool, redis, lambda: reader.generation, target)
+    listening = access.reading(settings)
+    target = Target(listening, pool)
+    watch = Watch(listening, pool, redis, lambda: reader.generation, target)
     hot, cold = HotTier(settings, redis), ColdTier(settings, pool)
     reader = Reader(settings, hot, cold, RedisNews(redis, hot.rest), target, watch.behind)
     rows = ColdRows(cold, lambda: reader.generation)
     kept = Kept(settings, RedisCopies(settings, redis, hot.rest), reader.performance, watch.behind)
-    states = States(settings, redis, Groups(), target, behind=watch.behind)
+    states = States(listening, redis, Groups(), target, behind=watch.behind)
     return Gateway(
         settings, reader=reader, watch=watch, target=target, calculator=Calculator(settings),
         intake=Intake(settings, Gather(settings, target), Limiter(settings, redis)),
         past=Past(rows, kept, lambda: reader.generation),
         archaeology=Archaeology(rows, kept, lambda: reader.generation),
-        hub=Hub(settings, states, OptOuts(stored_in(pool)), kafka_log(settings), target),
+        hub=Hub(listening, states, OptOuts(stored_in(pool)), kafka_log(listening), target),
         stores=PoolAndRedis(pool, redis),
     )  # fmt: skip
 

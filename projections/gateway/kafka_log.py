@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer
 
 from projections.gateway.stores import LogReader, OpenLog
+from streams import access
 from streams.settings import Settings
 
 ANSWER_S: Final = 10.0
@@ -19,7 +20,7 @@ def kafka_log(settings: Settings) -> OpenLog:
 
     def open_log(name: str, fetch_bytes: int = FETCH_BYTES) -> LogReader:
         consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_brokers,
+            **access.brokers(settings),
             client_id=name,
             auto_offset_reset="none",
             enable_auto_commit=False,

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError
 
 from projections.gateway.unless import whole
+from streams import access
 from streams.packing import Record
 from streams.settings import Settings
 
@@ -58,7 +59,7 @@ class Line:
 async def connect(settings: Settings, topic: str) -> Line:
     """A line to the brokers of the settings; raises KafkaError, OSError or TimeoutError."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_brokers,
+        **access.brokers(settings),
         client_id="field-gateway",
         acks="all",
         enable_idempotence=True,

@@ -30,7 +30,7 @@ from projections.gateway.target import Target
 from projections.gateway.unless import whole
 from projections.hot import Names
 from projections.queries import query
-from streams import topics
+from streams import access, topics
 from streams.settings import Settings
 
 EVERY_S: Final = 2.0
@@ -227,7 +227,7 @@ class Watch(LogEnds):
 
     async def _connect(self) -> None:
         line = {
-            "bootstrap_servers": self._settings.kafka_brokers,
+            **access.brokers(self._settings),
             "client_id": "field-gateway-watch",
             "request_timeout_ms": int(ANSWER_S * 1000),
         }

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams import access
 from streams.archive.history import ArchiveHistory
 from streams.archive.marks import MARK, NOTHING, Marks, Place, read_marks, write_marks
 from streams.archive.write import Progress
@@ -164,9 +165,7 @@ async def published(settings: Settings, topic: str) -> dict[int, Marks]:
 
     Raises InputError when the events topic began with something else, PartUnavailable.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_brokers, client_id="field-archive", enable_auto_commit=False
-    )
+    consumer = AIOKafkaConsumer(**access.brokers(settings), client_id="field-archive", enable_auto_commit=False)
     try:
         await consumer.start()
         places = [TopicPartition(settings.events_topic, number) for number in range(settings.partitions)]

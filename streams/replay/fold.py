@@ -16,7 +16,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams import topics
+from streams import access, topics
 from streams.assignment import Partition, load_partition
 from streams.changelog import kept_records
 from streams.changes import decode
@@ -81,7 +81,7 @@ class ReplayFold:
         DeliveryError.
         """
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_brokers,
+            **access.brokers(self._settings),
             client_id="field-replay",
             acks="all",
             enable_idempotence=True,
@@ -176,7 +176,7 @@ class ReplayFold:
     async def _shown(self) -> int:
         """Position of the newest rows that a replay before us has sent; -1: none. They may be ahead of its state."""
         place = TopicPartition(self._settings.changes_topic, self._partition)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka_brokers, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**access.brokers(self._settings), enable_auto_commit=False)
         await consumer.start()
         try:
             end = (await consumer.end_offsets([place]))[place]
@@ -192,7 +192,7 @@ class ReplayFold:
         """Where the generation's worker starts to read."""
         place = TopicPartition(self._settings.events_topic, self._partition)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_brokers,
+            **access.brokers(self._settings),
             group_id=topics.app_id(self._settings),
             enable_auto_commit=False,
         )

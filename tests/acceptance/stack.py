@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import processes
+from deploy.secret_files import FILES
 from streams.settings import Settings, exports, known
 from tests.commands import printed
 
@@ -21,7 +22,7 @@ FIELD = [sys.executable, "-m", "deploy.cli"]
 
 def environment(over: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without any setting of the field, then ``over``."""
-    ours = known() | {"FIELD_CONTACTS", "TEST_PARTS"}
+    ours = known() | set(FILES) | {"FIELD_CONTACTS", "TEST_PARTS"}
     bare = {name: value for name, value in os.environ.items() if name not in ours}
     scripts = str(Path(sys.executable).parent)
     return {**bare, "PATH": f"{scripts}{os.pathsep}{bare['PATH']}", "COLUMNS": "200", **over}

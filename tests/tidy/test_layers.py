@@ -40,6 +40,7 @@ FORBIDDEN_CALLS = frozenset(("open", "input", "print", "hash", "id", "exec", "ev
 STREAMS_FOR_PROJECTIONS = frozenset(
     f"streams.{name}"
     for name in (
+        "access",
         "changes",
         "events",
         "settings",

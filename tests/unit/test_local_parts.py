@@ -106,8 +106,7 @@ def test_no_cluster_looks_like_an_option() -> None:
 
 
 def test_kafkas_configuration_is_loopback_only() -> None:
-    text = kafka._properties(Path("/somewhere"), 1234, 2345)
-    settings = dict(line.split("=", 1) for line in text.splitlines())
+    settings = kafka._properties(Path("/somewhere"), 1234, 2345)
     assert settings["listeners"] == "PLAINTEXT://127.0.0.1:1234,CONTROLLER://127.0.0.1:2345"
     assert settings["controller.quorum.voters"] == "1@127.0.0.1:2345"
     assert settings["auto.create.topics.enable"] == "false"
@@ -127,7 +126,8 @@ def test_java_versions(text: str, major: int) -> None:
 
 
 def test_redis_gets_any_password_and_keeps_it_to_itself(tmp_path: Path) -> None:
-    command = redis.prepare(Path("/bin/redis-server"), tmp_path, 1234, 'a "b\\ c', durable=False)
+    asked = Settings(redis_port=1234, redis_password='a "b\\ c')
+    command = redis.prepare(Path("/bin/redis-server"), tmp_path, asked, durable=False)
     file = Path(command[1])
     assert file.stat().st_mode & 0o077 == 0
     lines = file.read_text().splitlines()
