@@ -50,7 +50,7 @@ def test_the_files_of_a_stack_are_right(programs: Programs, tmp_path: Path, key:
         programs.amtool, "config", "routes", "test", "--config.file", folder / "alertmanager.yml", "severity=page"
     )
     assert told.strip() == receiver
-    assert (str(file) in (folder / "alertmanager.yml").read_text()) == key
+    assert (f"routing_key_file: {file}" in (folder / "alertmanager.yml").read_text()) == key
     assert "never in a file" not in (folder / "alertmanager.yml").read_text()
     assert "127.0.0.1:7001" in (folder / "targets.json").read_text()
     assert '"field-gateway"' in (folder / "targets.json").read_text()

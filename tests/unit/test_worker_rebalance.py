@@ -53,6 +53,7 @@ class Bare(Folding):
         self._incarnation = "aaaa"
         self._assigned_at = 0.0
         self._assignment: Assignment | None = assignment.load([], {0: (0, 0)}, generation, "aaaa", SETTINGS)
+        self._assigned_at = 0.0
         self._due = asyncio.Event()
         self._closing = False
         self.checkpoints: list[Assignment] = []
