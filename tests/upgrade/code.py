@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from streams.settings import Settings, exports, known
 HERE: Final = Path(__file__).resolve().parents[2]
 LIMIT_S: Final = 90.0
 """A bound on hanging, never a performance check."""
+GENERATION: Final = re.compile(r"generation (\d+): partitions \[")
 _numbers = itertools.count()
 
 
@@ -108,8 +110,7 @@ class Process:
 
     def generations(self) -> list[int]:
         """Generations of its group that it has folded in, in order."""
-        lines = [line for line in self.log.read_text(errors="replace").splitlines() if "partitions [" in line]
-        return [int(line.partition("generation ")[2].partition(":")[0]) for line in lines if "generation " in line]
+        return [int(number) for number in GENERATION.findall(self.log.read_text(errors="replace"))]
 
     def ready(self) -> bool:
         """As a readiness probe would hear it; an old version has none but that of gateways."""
