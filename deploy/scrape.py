@@ -22,9 +22,13 @@ def scrape(settings: Settings, role: str) -> Samples | None:
     port = getattr(settings, f"{role}_metrics_port")
     if not port:
         return None
-    url = f"http://{settings.metrics_host}:{port}/metrics"
+    return fetch(f"{settings.metrics_host}:{port}")
+
+
+def fetch(where: str) -> Samples | None:
+    """All samples of the endpoint at host:port; None when it does not answer."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(f"http://{where}/metrics", timeout=TIMEOUT_S) as answer:
             text = answer.read().decode()
     except OSError:
         return None
