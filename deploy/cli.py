@@ -35,12 +35,8 @@ from streams.errors import FieldError
 from streams.settings import Settings
 
 FAMILIES = (
-<<<<<<< HEAD
-    stack, status, doctor, publishing, archive, backup, waiting, reading, rejected, replay, migrate, lock, daemons,
+    stack, status, top, doctor, publishing, archive, backup, waiting, reading, rejected, replay, migrate, lock, daemons,
     token, audit, info,
-=======
-    stack, status, top, doctor, publishing, archive, waiting, reading, rejected, replay, migrate, daemons, token, info,
->>>>>>> 8800231 (field top: processes, partitions and gateways, live, once or as JSON)
 )  # fmt: skip
 INTERRUPTED = 130
 

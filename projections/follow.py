@@ -23,7 +23,7 @@ from projections.backoff import Backoff
 from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
 from projections.queries import query
-from streams import access, logs, metrics
+from streams import access, logs, metrics, traces
 from streams.chunks import Chunk
 from streams.errors import ProjectionError
 from streams.fetching import ChunkConsumer
@@ -221,6 +221,16 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
             )
 
     async def _project(self, place: TopicPartition, found: Found) -> None:
+        if traces.on:
+            about: dict[str, str | int] = {"kafka.partition": place.partition, "kafka.offset": _begin(found)}
+            with traces.work(f"project {self._projection.name}", found, **about):
+                await self._write(place, found)
+        else:
+            await self._write(place, found)
+        if place in self._loaded and _count(found) < FEW_RECORDS:
+            await asyncio.sleep(self._settings.project_ms / 1000)
+
+    async def _write(self, place: TopicPartition, found: Found) -> None:
         expected = self._loaded.get(place)
         if expected is None or _begin(found) <= expected:
             self._loaded.pop(place, None)
@@ -232,8 +242,6 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
                 if place not in self._loaded:  # taken away meanwhile
                     return
                 self._loaded[place] = expected
-            if _count(found) < FEW_RECORDS:
-                await asyncio.sleep(self._settings.project_ms / 1000)
         except Moved:
             log.info(
                 "projection %s was moved by another process", self._projection.name,

@@ -20,7 +20,7 @@ from projections.migrate import migrate
 from projections.pool import make_pool
 from projections.samples import Sampler
 from projections.views import Views
-from streams import health, logs, metrics
+from streams import health, logs, metrics, traces
 from streams.errors import FieldError
 from streams.health import Health
 from streams.settings import Settings
@@ -143,9 +143,12 @@ def _run(role: str, settings: Settings, main: Callable[[Settings, asyncio.Event,
 
     try:
         metrics.serve(role, settings, here)
+        traces.start(role, settings)
         uvloop.run(supervised())
     except FieldError as error:
         logs.ends(log, error, error.exit_code)
         return error.exit_code
+    finally:
+        traces.stop()
     log.info("stopped")
     return 0

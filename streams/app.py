@@ -15,7 +15,7 @@ import uvloop
 from faust.types.transports import TransportT
 from yarl import URL
 
-from streams import access, engine, health, logs, metrics, topics, transport
+from streams import access, engine, health, logs, metrics, topics, traces, transport
 from streams.agents import Folding, leave
 from streams.errors import FieldError
 from streams.settings import Settings
@@ -140,6 +140,7 @@ def run_worker(settings: Settings) -> int:
         logging.getLogger("field.worker").log(level, "the fold: %s", engine.name(settings))
         here = health.of("worker", settings)
         metrics.serve("worker", settings, here)
+        traces.start("worker", settings)
         (Path(settings.home) / "faust").mkdir(parents=True, exist_ok=True)
     except FieldError as error:
         logs.ends(logging.getLogger("field.worker"), error, error.exit_code)
@@ -154,3 +155,5 @@ def run_worker(settings: Settings) -> int:
         Worker(app, loop=loop).execute_from_commandline()
     except SystemExit as stopped:
         return int(stopped.code or 0)
+    finally:
+        traces.stop()

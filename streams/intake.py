@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from streams import metrics
+from streams import metrics, traces
 from streams.assignment import Assignment, Partition
 from streams.chunks import Chunk
 from streams.delivery import Delivery, Place, source_of
@@ -52,6 +52,12 @@ class Intake:
 
         Raises FloodError, with all dead letters so far acknowledged; DeliveryError.
         """
+        if not traces.on:
+            return await self._fold(batch, part, assignment)
+        with traces.work("fold", batch.records, **{"kafka.partition": part.number, "kafka.offset": batch.first}):
+            return await self._fold(batch, part, assignment)
+
+    async def _fold(self, batch: Batch, part: Partition, assignment: Assignment) -> bool:
         begun, delivery = self._seen, self._delivery
         by_chunk = isinstance(batch.records[0], Chunk)
         turn = CHUNK_EVENTS if by_chunk else TURN_EVENTS

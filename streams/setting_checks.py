@@ -58,6 +58,8 @@ def _check_addresses(settings: Settings) -> None:
         raise SettingError("DATABASE_URL", "is not a postgresql:// address")
     if not place or number == 0:
         raise SettingError("DATABASE_URL", "names no host" if not place else "port 0 is outside 1..65535")
+    if settings.traces_endpoint and not re.match(r"https?://[^/\s]+", settings.traces_endpoint):
+        raise SettingError("FIELD_TRACES_ENDPOINT", "is not an http:// or https:// address")
     if not settings.redis_host.strip():
         raise SettingError("REDIS_HOST", "is empty")
 

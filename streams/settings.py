@@ -271,6 +271,12 @@ class Settings:
         "of the processes' lines on standard output; auto: text on a terminal, else JSON",
         choices=("auto", "json", "text"),
     )
+    traces_endpoint: str = setting(
+        "FIELD_TRACES_ENDPOINT", "", "OTLP/HTTP address of a collector of traces, http://host:4318; empty: off"
+    )
+    traces_share: float = setting(
+        "FIELD_TRACES_SHARE", 0.01, "of published requests that are traced", minimum=0.0, maximum=1.0
+    )
     rules: Rules = field(default_factory=Rules)
 
     @property

@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.fixtures.command",
     "tests.fixtures.browser",
     "tests.fixtures.native",
+    "tests.fixtures.collector",
     "tests.fixtures.prometheus",
     "tests.faults.figures",
 ]

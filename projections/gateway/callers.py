@@ -24,6 +24,8 @@ class Caller:
     address: str = "unknown"
     headers: dict[str, str] = field(default_factory=dict)
     """Of the answer: how much it may still send."""
+    traceparent: str = ""
+    """W3C trace context that it has sent along."""
 
 
 def caller_of(connection: HTTPConnection, settings: Settings, *, in_query: bool = False) -> Caller:
@@ -32,8 +34,9 @@ def caller_of(connection: HTTPConnection, settings: Settings, *, in_query: bool 
     ``in_query``: also ``?token=``, for browsers, which cannot set header fields there.
     """
     address = connection.client.host if connection.client else "unknown"
+    traceparent = connection.headers.get("traceparent", "")
     if not settings.gateway_key:
-        return Caller(None, address)
+        return Caller(None, address, traceparent=traceparent)
     token = _token(connection, in_query)
     if not token:
         raise Problem(401, "no_token", "a device token is asked for: Authorization: Bearer <token>", headers=CHALLENGE)
@@ -45,7 +48,7 @@ def caller_of(connection: HTTPConnection, settings: Settings, *, in_query: bool 
     device = claims.device
     if settings.pseudonym_key:
         device = pseudonym(settings.pseudonym_key, "device", device)
-    return Caller(device, address)
+    return Caller(device, address, traceparent=traceparent)
 
 
 def _token(connection: HTTPConnection, in_query: bool) -> str:

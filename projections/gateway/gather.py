@@ -9,6 +9,7 @@ numbers for ever). What was refused may all the same be on the log: sent again, 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from projections.gateway.room import Full, Room
 from projections.gateway.stores import Aim, Connect, Line
 from projections.gateway.unless import unless
 from projections.gateway.vectors import Log
-from streams import logs, metrics
+from streams import logs, metrics, traces
 from streams.events import OPTS, Event
 from streams.packing import Record, pack
 from streams.settings import Settings
@@ -61,7 +62,8 @@ class NotStored(Exception):
 class Submission:
     """Events of one request on their way. ``places`` in their order, None where not all copies are stored (yet)."""
 
-    def __init__(self, events: Sequence[Event], size_bytes: int) -> None:
+    def __init__(self, events: Sequence[Event], size_bytes: int, traceparent: bytes | None = None) -> None:
+        self.traceparent = traceparent
         self.places: list[Position | None] = [None] * len(events)
         self.offsets: dict[int, int] = {}
         self.log = ""
@@ -137,14 +139,18 @@ class Gather:
         """Where events go; None while there is no line to the broker."""
         return None if self._line is None else self._line.topic
 
-    async def submit(self, events: Sequence[Event], sizes: Sequence[int]) -> Submission:
+    async def submit(
+        self, events: Sequence[Event], sizes: Sequence[int], traceparent: bytes | None = None
+    ) -> Submission:
         """Events with the bytes that each came as; returns when all are on the log, or some have failed.
+
+        ``traceparent`` is for a header of their records.
 
         Raises NotStored when none was taken: the log is away, or too much waits already.
         """
         if self._away is not None:
             raise NotStored(self._away.code, self._away.detail, self._away.retry_after_s)
-        submission = Submission(events, sum(sizes))
+        submission = Submission(events, sum(sizes), traceparent)
         try:
             self.room.take(len(events), submission.size_bytes)
         except Full:
@@ -252,6 +258,8 @@ class Gather:
     async def _deliver(self, line: Line, partition: int, items: list[_Item]) -> None:
         try:
             records = records_of(items, partition, line.partitions)
+            if traces.on:
+                records = traced(records, items)
             async with asyncio.timeout(self._ack_s):
                 first = await line.send(partition, records)
         except Exception as error:  # whatever it is: who waits must hear of it, and the next line is a new one
@@ -303,6 +311,17 @@ def records_of(items: Sequence[_Item], partition: int, partitions: int) -> list[
         size += _estimate(item)
     if run:
         close()
+    return out
+
+
+def traced(records: Sequence[Record], items: Sequence[_Item]) -> list[Record]:
+    """The records of the items, each with the trace of the first of its events that has one."""
+    out: list[Record] = []
+    row = iter(items)
+    for record in records:
+        inside = itertools.islice(row, max(1, record.events))
+        found = [item.submission.traceparent for item in inside if item.submission.traceparent is not None]
+        out.append(record._replace(headers=(*record.headers, (traces.HEADER, found[0]))) if found else record)
     return out
 
 

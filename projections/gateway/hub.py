@@ -32,7 +32,7 @@ from projections.gateway.stores import Aim, LogReader, OpenLog
 from projections.gateway.tail import Tail
 from projections.gateway.unless import unless, whole
 from projections.gateway.vectors import Log, Vector
-from streams import metrics
+from streams import metrics, traces
 from streams.entry import Entry, LogRecord
 from streams.events import OPTS
 from streams.settings import Settings
@@ -221,9 +221,11 @@ class Hub:
             if more := await consumer.getmany(timeout_ms=wait_ms, max_records=POLL_RECORDS):
                 gathered.append(more)
                 count += _count(more)
-        for batch in self._batches(gathered):
-            self.dispatch(batch)
-            await asyncio.sleep(0)  # listeners take theirs before the next batch fills their outboxes
+        records = [record for found in gathered for some in found.values() for record in some] if traces.on else ()
+        with traces.work("push", records) if traces.on else contextlib.nullcontext():
+            for batch in self._batches(gathered):
+                self.dispatch(batch)
+                await asyncio.sleep(0)  # listeners take theirs before the next batch fills their outboxes
         await self._tell()
 
     def _batches(self, gathered: Sequence[Mapping[TopicPartition, Sequence[Any]]]) -> Iterator[Batch]:

@@ -23,7 +23,7 @@ from projections.gateway.problems import Problem
 from projections.gateway.pseudonyms import hidden
 from projections.gateway.room import Room
 from projections.gateway.strict import fault
-from streams import metrics
+from streams import metrics, traces
 from streams.errors import WireError
 from streams.events import Event
 from streams.settings import Settings
@@ -106,7 +106,7 @@ async def accept(gateway: Gateway, body: bytes | Sequence[Any], caller: Caller) 
     if not events:
         return _counted(_answer(judged, None))
     try:
-        submission = await intake.gather.submit(events, sizes)
+        submission = await _submitted(intake, events, sizes, caller)
     except NotStored as error:
         metrics.GATEWAY_EVENTS.labels("not_stored").inc(len(events))
         raise _unavailable(error) from None
@@ -114,6 +114,13 @@ async def accept(gateway: Gateway, body: bytes | Sequence[Any], caller: Caller) 
     if submission.error is not None:
         raise _unavailable(submission.error, **msgspec.to_builtins(answer))
     return answer
+
+
+async def _submitted(intake: Intake, events: Sequence[Event], sizes: Sequence[int], caller: Caller) -> Submission:
+    if not traces.on:
+        return await intake.gather.submit(events, sizes)
+    with traces.publish(caller.traceparent, **{"field.events": len(events)}) as header:
+        return await intake.gather.submit(events, sizes, header)
 
 
 async def _pieces(body: bytes | Sequence[Any]) -> list[bytes]:

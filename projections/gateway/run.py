@@ -14,7 +14,7 @@ import uvicorn
 
 from projections.gateway.app import build, create_app
 from projections.gateway.lines import HttpLine, WebSocketLine
-from streams import logs, metrics
+from streams import logs, metrics, traces
 from streams.errors import FieldError, PartUnavailable
 from streams.settings import Settings
 
@@ -32,6 +32,7 @@ def run_gateway(settings: Settings) -> int:
     logs.start("gateway", settings, waits=True)
     try:
         metrics.serve("gateway", settings)
+        traces.start("gateway", settings)
         listening = listen(settings)
     except FieldError as error:
         logs.ends(log, error, error.exit_code)
@@ -50,6 +51,7 @@ def run_gateway(settings: Settings) -> int:
     server = uvicorn.Server(config(create_app(build(settings), ended), settings))
     spare_collector()
     server.run(sockets=[listening])
+    traces.stop()
     return 1 if failed else 0
 
 

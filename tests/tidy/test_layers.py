@@ -48,6 +48,7 @@ STREAMS_FOR_PROJECTIONS = frozenset(
         "metrics",
         "health",
         "logs",
+        "traces",
         "changelog",
         "validate",
         "wire",
