@@ -56,6 +56,8 @@ def _check_addresses(settings: Settings) -> None:
         raise SettingError("DATABASE_URL", "its host or port is none (ports are 1..65535)") from None
     if url.scheme not in ("postgresql", "postgres"):
         raise SettingError("DATABASE_URL", "is not a postgresql:// address")
+    if url.netloc.count("@") > 1:  # libpq would take what follows the first for the host, and name it in its errors
+        raise SettingError("DATABASE_URL", "has more than one @ before the host: in a password it is written %40")
     if not place or number == 0:
         raise SettingError("DATABASE_URL", "names no host" if not place else "port 0 is outside 1..65535")
     if settings.traces_endpoint and not re.match(r"https?://[^/\s]+", settings.traces_endpoint):

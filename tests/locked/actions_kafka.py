@@ -65,7 +65,7 @@ def read(topic: Callable[[Settings], str]) -> Action:
             await consumer.start()
             consumer.assign([place])
             await consumer.seek_to_beginning(place)
-            await consumer.getmany(place, timeout_ms=500)
+            await consumer.getmany(place, timeout_ms=50)
         finally:
             await consumer.stop()
 

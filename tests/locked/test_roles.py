@@ -137,7 +137,7 @@ def test_whoever_comes_without_an_account_or_in_the_clear_is_refused(locked: Loc
             psycopg.connect(wrong, connect_timeout=10)
     for over, problem in (
         ({"redis_tls": 0}, "onnection"),
-        ({"redis_username": "", "redis_password": ""}, "Authentication required"),
+        ({"redis_username": "", "redis_password": ""}, "client already authenticated"),
         ({"redis_password": "wrong"}, "invalid username-password"),
         ({"redis_ca_file": ""}, "certificate verify failed"),
     ):

@@ -36,6 +36,7 @@ from streams.errors import SettingError
         ({"DATABASE_URL": "postgresql://h:0/x"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://[h/x"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql:///x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://me:hu@sh@h/x"}, "DATABASE_URL"),
         ({"FIELD_GENERATION": ""}, "FIELD_GENERATION"),
         ({"FIELD_GENERATION": "größe"}, "FIELD_GENERATION"),
         ({"FIELD_GENERATION": "live\n"}, "FIELD_GENERATION"),
