@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from deploy import backend, positions, scrape
 from deploy.observe import Status
 from deploy.top.rows import COUNTED, Look, Seen
-from streams import topics
+from streams import access, topics
 from streams.settings import Settings
 
 ROLES: Final = tuple(COUNTED)
@@ -63,7 +63,7 @@ class Looker:
         try:
             async with asyncio.timeout(positions.ASK_S):
                 if self._admin is None:
-                    self._admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka_brokers)
+                    self._admin = AIOKafkaAdminClient(**access.brokers(self._settings))
                     await self._admin.start()
                 answers: Any = await self._admin.describe_consumer_groups([topics.app_id(self._settings)])
         except (KafkaError, OSError):
