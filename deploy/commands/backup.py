@@ -73,7 +73,7 @@ def run_backup(args: argparse.Namespace) -> int:
         return _verify(Path(folder), args.at, args.json)
     if args.at:
         raise InputError("--at goes with verify")
-    settings = generations.followed(context.load())
+    settings = generations.followed(context.load(role="backup"))
     target = Path(folder)
     before = {one.name for one in manifest.load(target).files()} if _has_some(target) else set()
     with bar("archiving", 0, "records") as progress:

@@ -100,6 +100,7 @@ def kafka_grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
         "backup": (
             Grant(topics, events, ("READ",)),
             Grant(topics, rejected, ("READ",)),
+            Grant(topics, GENERATIONS, ("READ",), prefix=True),  # the state: what is restored is compared with it
         ),
     }
 

@@ -16,7 +16,7 @@ KAFKA: Final[dict[str, tuple[Action, str]]] = {
     "write dead letters": (kafka.write(of("rejected")), "worker operator"),
     "read dead letters": (kafka.read(of("rejected")), "operator backup"),
     "write state": (kafka.write(aside), "worker operator"),
-    "read state": (kafka.read(topics.changelog_topic), "worker projector publisher listener operator"),
+    "read state": (kafka.read(topics.changelog_topic), "worker projector publisher listener operator backup"),
     "join a group": (kafka.join, "worker projector operator"),
     "look at groups": (kafka.look_at_groups, "worker projector listener operator"),
     "create a generation's topic": (kafka.create, "operator migrator"),

@@ -17,7 +17,7 @@ from streams import topics
 from streams.changes import Changes, Marker, encode
 from streams.settings import Settings
 from streams.table import position_key, record_key
-from streams.validate import CONTENT_FRAME, CONTENT_JSON, REASONS, RECORD_EVENTS_MAX
+from streams.validate import CONTENT_FRAME, CONTENT_JSON, CONTENT_NOTHING, REASONS, RECORD_EVENTS_MAX
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "asyncapi.yaml").read_text())
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
@@ -99,7 +99,7 @@ def test_a_batch_of_all_examples_is_valid():
 def test_headers_and_reasons_are_those_of_the_code():
     assert tuple(MESSAGES["rejected"]["headers"]["properties"]["reason"]["enum"]) == REASONS
     kinds = DOCUMENT["components"]["schemas"]["event_headers"]["properties"]["content-type"]["enum"]
-    assert [kind.encode() for kind in kinds] == [CONTENT_JSON, CONTENT_FRAME]
+    assert [kind.encode() for kind in kinds] == [CONTENT_JSON, CONTENT_FRAME, CONTENT_NOTHING]
     readme = (ROOT / "README.md").read_text()
     assert all(f"| `{reason}` |" in readme for reason in REASONS)
 

@@ -17,7 +17,7 @@ from streams import diagnose
 from streams import events as ev
 from streams.envelope import build, decode, to_ms
 from streams.errors import WireError
-from streams.validate import REASONS, RECORD_EVENTS_MAX, Limits, Rejection, read_record
+from streams.validate import CONTENT_NOTHING, REASONS, RECORD_EVENTS_MAX, Limits, Rejection, read_record
 from streams.wire import encode_event
 from tests.documents import mutated
 
@@ -251,3 +251,14 @@ def test_times_are_cut_not_rounded():
     assert to_ms("1970-01-01t00:00:01.5z") == 1_500
     assert to_ms(1.999) == 1
     assert to_ms("9999-12-31T23:59:59.999999Z") == ev.TIMESTAMP_MS_MAX
+
+
+def test_a_record_that_says_so_holds_nothing_and_misses_nothing() -> None:
+    for value in (b"", None):
+        assert read_record(value, NOW, content_type=CONTENT_NOTHING) == []
+        (missing,) = read_record(value, NOW)
+        assert isinstance(missing, Rejection)
+        assert missing.reason == "empty"
+    (odd,) = read_record(b"{}", NOW, content_type=CONTENT_NOTHING)
+    assert isinstance(odd, Rejection)
+    assert odd.reason == "content_type"

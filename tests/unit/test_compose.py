@@ -1,0 +1,173 @@
+"""The compose files: what would only show on a machine with an engine, as far as the files alone can tell it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.local import compose
+from deploy.nginx import render
+from streams.settings import Settings, known, read
+
+FOLDER = compose.FILE.parent
+FILES = {path.name: yaml.safe_load(path.read_text()) for path in (compose.FILE, FOLDER / "compose.production.yaml")}
+PRODUCTION = FILES["compose.production.yaml"]
+OURS = "the-field"
+ENDS = {"lock", "migrate", "backup", "operator"}
+"""Services that do something and end: their exit code is their health."""
+WRITABLE = {"postgres": "its image's start writes into several folders of its own"}
+SECRET = re.compile(r"(PASSWORD|SECRET|_KEY|DATABASE_URL|TOKEN)$")
+VERSION = re.compile(r"^[^:$]+:[a-z]*\d+[0-9a-z.-]*$")
+
+
+def services() -> list[Any]:
+    return [
+        pytest.param(found, name, one, id=f"{file}-{name}")
+        for file, found in FILES.items() for name, one in found["services"].items()
+    ]  # fmt: skip
+
+
+def of_production() -> list[Any]:
+    return [pytest.param(name, one, id=name) for name, one in PRODUCTION["services"].items()]
+
+
+def ours(service: dict[str, Any]) -> bool:
+    return OURS in service["image"]
+
+
+def environment(service: dict[str, Any]) -> dict[str, str]:
+    return service.get("environment", {})
+
+
+@pytest.mark.parametrize(("found", "name", "service"), services())
+def test_every_service_says_how_it_is_and_of_which_version(
+    found: dict[str, Any], name: str, service: dict[str, Any]
+) -> None:
+    if name in ENDS:
+        assert service["restart"] == "no"
+        assert "healthcheck" not in service
+    else:
+        assert service["restart"] == "unless-stopped"
+        assert {"test", "interval", "timeout", "retries"} <= service["healthcheck"].keys()
+    assert ours(service) or VERSION.fullmatch(service["image"]), service["image"]
+    named = {str(volume).partition(":")[0] for volume in service.get("volumes", [])}
+    assert {volume for volume in named if re.fullmatch(r"[a-z0-9-]+", volume)} <= found["volumes"].keys()
+
+
+@pytest.mark.parametrize(("found", "name", "service"), services())
+def test_settings_are_settings_and_those_of_whom_it_waits_for_are_there(
+    found: dict[str, Any], name: str, service: dict[str, Any]
+) -> None:
+    if ours(service):
+        files = {f"{setting}_FILE" for setting in known() if SECRET.search(setting)}
+        assert environment(service).keys() <= known() | files
+    for other, wanted in service.get("depends_on", {}).items():
+        ends = wanted["condition"] == "service_completed_successfully"
+        assert ends == (other in ENDS)
+        assert other in found["services"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_process_begins_before_topics_and_schema_are_there(file: str) -> None:
+    found = FILES[file]["services"]
+    for role in ("worker", "projector", "publisher", *(name for name in found if name.startswith("gateway"))):
+        assert found[role]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+@pytest.mark.parametrize(("name", "service"), of_production())
+def test_production_bounds_everything(name: str, service: dict[str, Any]) -> None:
+    assert {"cpus", "memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
+    assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+    assert service["ulimits"]["nofile"]["hard"] >= 65_536
+    assert name in ENDS or "stop_grace_period" in service or name == "redis"
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"] == "1000:1000"
+    assert service.get("read_only", False) != (name in WRITABLE)
+    assert ("ports" in service) == (name == "nginx"), "nothing else is reached from outside"
+    assert "network_mode" not in service
+
+
+@pytest.mark.parametrize(("name", "service"), of_production())
+def test_production_has_secrets_in_files_only(name: str, service: dict[str, Any]) -> None:
+    for setting, value in environment(service).items():
+        assert not SECRET.search(setting) or value.startswith("/run/secrets/"), f"{setting} is given as text"
+        if setting.endswith("_FILE") and str(value).startswith("/run/secrets/"):
+            assert value.rpartition("/")[2] in service["secrets"]
+    mentioned = {value.rpartition("/")[2] for value in environment(service).values() if "/run/secrets/" in str(value)}
+    assert mentioned == set(service.get("secrets", []))
+    assert mentioned <= PRODUCTION["secrets"].keys()
+
+
+@pytest.mark.parametrize(("name", "service"), of_production())
+def test_production_mounts_what_is_there_and_cannot_change_it(name: str, service: dict[str, Any]) -> None:
+    for source, mode in mounts(service):
+        if source.startswith("./"):
+            assert (FOLDER / source).exists(), source
+        assert mode == "ro" or source.startswith("${FIELD_BACKUPS")
+
+
+def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(source, mode) of the folders and files of the machine."""
+    for volume in service.get("volumes", []):
+        matched = re.fullmatch(r"(\$\{[^}]+\}[^:]*|[^:]+):([^:]+)(?::(ro))?", volume)
+        assert matched, volume
+        if matched[1].startswith((".", "$")):
+            yield matched[1], matched[3] or "rw"
+
+
+@pytest.mark.parametrize(("found", "name", "service"), services())
+def test_each_of_our_processes_can_read_what_it_is_given(
+    found: dict[str, Any], name: str, service: dict[str, Any]
+) -> None:
+    if not ours(service):
+        return
+    given = {}
+    for setting, value in environment(service).items():
+        filled = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", str(value))
+        if setting.endswith("_FILE") and filled.startswith("/run/secrets/"):
+            setting, filled = setting.removesuffix("_FILE"), "text"
+        given[setting] = "postgresql://a:b@postgres:5432/field" if filled == "text" and "URL" in setting else filled
+    assert read(given)
+
+
+def test_every_secret_is_somebodys() -> None:
+    used = {name for service in PRODUCTION["services"].values() for name in service.get("secrets", [])}
+    assert used == PRODUCTION["secrets"].keys()
+
+
+def test_topics_have_a_copy_on_every_broker() -> None:
+    brokers = [name for name in PRODUCTION["services"] if name.startswith("kafka-")]
+    shared = environment(PRODUCTION["services"]["worker"])
+    assert int(shared["FIELD_REPLICATION"]) == len(brokers) == 3
+    assert [where.partition(":")[0] for where in shared["KAFKA_BROKERS"].split(",")] == brokers
+    numbers = {environment(PRODUCTION["services"][name])["NODE"] for name in brokers}
+    assert {f"kafka-{number}" for number in numbers} == set(brokers)
+    script = (FOLDER / "production" / "kafka.sh").read_text()
+    assert all(f"{number}@kafka-{number}:9094" in script for number in numbers)
+
+
+def test_nginx_knows_the_gateways_and_they_know_it() -> None:
+    found = PRODUCTION["services"]
+    given = environment(found["nginx"])
+    text = render.render(given)
+    gateways = [name for name in found if name.startswith("gateway-")]
+    assert len(gateways) > 1
+    addresses = [found[name]["networks"]["front"]["ipv4_address"] for name in gateways]
+    assert re.findall(r"server ([0-9.]+):8000 ", text) == addresses
+    for name in gateways:
+        assert environment(found[name])["FIELD_GATEWAY_PROXIES"] == found["nginx"]["networks"]["front"]["ipv4_address"]
+    limit = Settings().gateway_body_bytes_max
+    assert int(given["FRONT_BODY_BYTES"]) == limit == int(render.DEFAULTS["FRONT_BODY_BYTES"])
+    used = set(re.findall(r"\$\{(FRONT_[A-Z_]+)\}", Path(render.TEMPLATE).read_text()))
+    assert used == {*render.DEFAULTS, *render.NEEDED} == {name for name in given if name.startswith("FRONT_")}
+
+
+def test_what_nginx_needs_is_named_where_it_is_missing() -> None:
+    with pytest.raises(render.InputError, match="FRONT_CERTIFICATE, FRONT_CERTIFICATE_KEY not set"):
+        render.render({"FRONT_GATEWAYS": "server a:1;"})
