@@ -42,7 +42,7 @@ async def fold_all(settings: Settings, sent: Sequence[Sent]) -> None:
     """Publish, fold in a few checkpoints, and stop in good order: all of it is committed."""
     await topics.create(settings)
     with WorkerProcess(settings) as worker:
-        await worker.says("generation")
+        await worker.says(": partitions [")
         for start in range(0, len(sent), 200):
             await publish(settings, sent[start : start + 200])
             await asyncio.sleep(0.15)
@@ -107,7 +107,7 @@ async def compacted_then_another_log(settings: Settings) -> None:
     )  # fmt: skip
     before = len(await read_topic(settings, changelog))
     with WorkerProcess(settings) as worker:
-        await worker.says("generation")
+        await worker.says(": partitions [")
         end = asyncio.get_running_loop().time() + 90
         number = 1_200
         while (now := len(await read_topic(settings, changelog))) >= before:  # new records close the old segments
@@ -119,7 +119,7 @@ async def compacted_then_another_log(settings: Settings) -> None:
         worker.kill()
     measures.note("changelog compacted", records=before, kept=now)
     with WorkerProcess(settings) as worker:
-        await worker.says("generation")
+        await worker.says(": partitions [")
         await publish(settings, crowd(50, number))
         await is_right(settings)
         assert worker.stop() == 0
@@ -143,7 +143,7 @@ async def half_lost_then_emptied_then_gone(settings: Settings) -> None:
     assert 0 < len(kept) < settings.partitions * settings.shards, kept
     await recovers(settings, "the changelog has lost the records of")
     with WorkerProcess(settings) as worker:  # and that is that
-        await worker.says("generation")
+        await worker.says(": partitions [")
         await is_right(settings)
         assert worker.stop() == 0
         assert "folding again" not in worker.log.read_text()
@@ -165,7 +165,7 @@ async def deleted_while_the_worker_runs(settings: Settings) -> None:
     """The worker leaves when its writes are refused; who starts it again finds an empty changelog."""
     await fold_all(settings, crowd(400))
     with WorkerProcess(settings) as worker:
-        await worker.says("generation")
+        await worker.says(": partitions [")
         await drop(settings, topics.changelog_topic(settings))
         await publish(settings, crowd(50, 400))
         assert await worker.ended() != 0

@@ -100,7 +100,7 @@ async def _live(
 
 async def _trickle(settings: Settings, records: list[Record], worker: Proc, pieces: int = 6) -> None:
     """A little at a time, so that there is a checkpoint for each passage that the point waits for."""
-    await worker.says("generation")
+    await worker.says(": partitions [")
     size = -(-len(records) // pieces) or 1
     for start in range(0, len(records), size):
         await publish(settings, records[start : start + size])

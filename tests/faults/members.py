@@ -103,7 +103,7 @@ async def zombie(settings: Settings, stream: Stream, watch: Watch, seed: int) ->
     parts = stream.parts(4)
     with ExitStack() as stack:
         first = stack.enter_context(Proc(settings, "worker", f"point=changes-written:{chance.randint(2, 4)}:stop"))
-        await first.says("generation")
+        await first.says(": partitions [")
         sending = asyncio.create_task(trickle(settings, parts[0], 4))
         await stopped(first)
         await sending

@@ -57,13 +57,13 @@ async def test_killed_again_and_again_the_state_is_that_of_the_log(kafka: str, t
     for start in range(0, len(log), 6_000):
         await publish(settings, log[start : start + 6_000])
         with WorkerProcess(settings) as worker:
-            await worker.says("generation")
+            await worker.says(": partitions [")
             await asyncio.sleep(chance.uniform(0.5, 2.5))  # long enough for commits, too short for all of it
             worker.kill()
     with WorkerProcess(settings) as worker:
         follower = await folded(settings)
         assert found(follower, settings) == await expected(settings)
-        await worker.says("generation")  # the one before may have folded all of it
+        await worker.says(": partitions [")  # the one before may have folded all of it
         ends = {partition: position + 1 for partition, position in follower.positions.items()}
         while await committed(settings) != ends:  # asks Kafka each time; pytest's timeout bounds it
             assert worker.running
@@ -147,7 +147,7 @@ async def test_told_to_stop_it_checkpoints_and_leaves_nothing_to_fold_again(sett
     sent = [record for record in sent if b"OPT_" not in (record.value or b"")]
     await publish(slow, sent)
     with WorkerProcess(slow) as worker:
-        await worker.says("generation")
+        await worker.says(": partitions [")
         await asyncio.sleep(3)
         assert worker.stop() == 0
     assert sum((await committed(slow)).values()) == len(sent)
