@@ -99,7 +99,7 @@ def test_errors(locked: Locked) -> None:
         {"DATABASE_URL": f"postgresql://u:{secret}@127.0.0.1:x/field"},
         {"DATABASE_URL": f"postgresql://u:{secret}@/field"},
         {"DATABASE_URL": f"postgresql://u:x@{secret}@127.0.0.1/field"},
-        {"DATABASE_URL": f"postgresql://u:{secret}@127.0.0.1:{settings.redis_port}/field?no_such_option=1"},
+        {"DATABASE_URL": f"postgresql://u:{secret}@127.0.0.1:{settings.redis_port}/field?sslmode=maybe"},
         {"KAFKA_PASSWORD_FILE": "anything"},
         {"REDIS_PORT": "x"},
     ]
