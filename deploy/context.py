@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import psycopg
+from psycopg import conninfo
+
 import deploy
 from deploy.locked import home as locked_home
 from deploy.secret_files import FILES, over, resolved
@@ -85,7 +88,16 @@ def load(environ: Mapping[str, str] | None = None, *, daemon: bool = False, role
         del here["FIELD_PARTS"]
     found = read(resolved(over(before, here)))
     found = replace(found, home=str(home), archive=str(clone() / found.archive) if found.archive else "")
+    _check_database(found.database_url)
     return locked_home.as_role(found, role)
+
+
+def _check_database(url: str) -> None:
+    """What libpq does not understand would end a command wherever it first asks. Raises SettingError."""
+    try:
+        conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # its text may hold the password
+        raise SettingError("DATABASE_URL", "has something in it that libpq does not understand") from None
 
 
 def remember(home: Path, chosen: Mapping[str, str]) -> None:

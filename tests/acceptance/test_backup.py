@@ -21,7 +21,7 @@ from tests.acceptance.stack import Stack, until
 from tests.workers import expected
 
 FLEET = (
-    "--devices", "60", "--rate", "1000", "--late", "0.02", "--duplicates", "0.02", "--opts", "0.005", "--malformed",
+    "--devices", "60", "--rate", "300", "--late", "0.02", "--duplicates", "0.02", "--opts", "0.005", "--malformed",
     "0.01",
 )  # fmt: skip
 BAD_INPUT, DAMAGED = 2, 15
@@ -60,7 +60,7 @@ def place(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
 def test_a_backup_under_load_comes_back_as_the_same_field(stack: Stack, place: Stack, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     fleet = stack.start("simulate", *FLEET, "--seed", "1", "--duration", "200")
-    until(lambda: sum(stack.json("status")["end"].values()) > 3_000, "the fleet is under way")
+    until(lambda: sum(stack.json("status")["end"].values()) > 1_000, "the fleet is under way")
     first = stack.json("backup", str(folder))
     assert fleet.poll() is None, "it was made while events came"
     fleet.send_signal(signal.SIGINT)
