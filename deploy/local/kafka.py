@@ -10,9 +10,8 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
-from deploy.local import cache, locked, loopback, system
+from deploy.local import cache, loopback, system
 from deploy.local.cache import Echo
-from deploy.locked.home import folder as folder_of
 from streams.errors import SetupError
 from streams.settings import Settings
 
@@ -98,6 +97,9 @@ def cluster_id() -> str:
 
 def _locked(lock: Settings, port: int, controller: str) -> dict[str, str]:
     """The production file for this machine, with one more way in for brokers and the admin."""
+    from deploy.local import locked
+    from deploy.locked.home import folder as folder_of
+
     inside = loopback.free()
     locked.keep_brokers_port(lock, inside)
     clients, brokers = f"CLIENTS://127.0.0.1:{port}", f"BROKERS://127.0.0.1:{inside}"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from deploy.local import cache, locked, system
+from deploy.local import cache, system
 from deploy.local.cache import Echo
 from streams.errors import SetupError
 from streams.settings import Settings
@@ -174,6 +174,8 @@ def prepare(where: Place, asked: Settings, *, durable: bool) -> list[str]:
             secret.unlink()
     text = _configuration(url.port or 5432, where, durable=durable)
     if asked.locked:
+        from deploy.local import locked
+
         locked.give(asked, where.data / "tls", status.st_uid, status.st_gid)
         text += "\n".join(locked.lines("postgresql.conf", where.seen)) + "\n"
         (cluster / "pg_hba.conf").write_text((locked.FILES / "pg_hba.conf").read_text())

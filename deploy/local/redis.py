@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from deploy.local import locked, system
+from deploy.local import system
 from deploy.local.cache import Echo
-from deploy.locked.home import folder as folder_of
 from streams.settings import Settings
 
 
@@ -35,6 +34,9 @@ def prepare(program: Path, folder: Path, asked: Settings, *, durable: bool) -> l
     }
     more = ""
     if asked.locked:
+        from deploy.local import locked
+        from deploy.locked.home import folder as folder_of
+
         del settings["port"]
         own = locked.lines("redis.conf", str(folder_of(asked)), {"tls-port ": f"tls-port {asked.redis_port}"})
         more = "".join(f"{line}\n" for line in own)

@@ -5,17 +5,28 @@ from __future__ import annotations
 import fcntl
 import re
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy import context
 from deploy.local import bring, compose, kafka, parts, postgres, redis, system
 from streams.errors import FieldError, SettingError, SetupError
 from streams.settings import Settings
 
 HERE = {"127.0.0.1", "localhost"}
+
+
+@pytest.mark.parametrize("module", ["bring", "native"])
+def test_what_set_up_runs_before_pip_has_brought_anything_needs_nothing(module: str) -> None:
+    """``-S``: no installed packages."""
+    code = f"import sys; sys.path.insert(0, {str(context.clone())!r}); import deploy.local.{module}"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
