@@ -41,7 +41,7 @@ def test_dashboards_are_answered_and_alerts_come_and_go(stack: Stack, pager: Pag
     until(lambda: set(watched.targets().values()) == {"up"}, "all targets are up")
     name = f"{stack.settings.generation}-other"
     with visitors(context.load(stack.environ)):
-        replay = stack.run("replay", "run", "--name", name, "--max-rate", "400", FIELD_RULE_WEIGHT_TOUCH="5")
+        replay = stack.run("replay", "run", "--name", name, "--max-rate", "150", FIELD_RULE_WEIGHT_TOUCH="5")
         assert replay.returncode == DIFFERENT, replay.stdout + replay.stderr
         until(lambda: "field-replay" not in watched.targets(), "a replay that is over is no target")
         for query in files.queries():
