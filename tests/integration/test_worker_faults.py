@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -99,7 +100,7 @@ async def test_what_one_gives_back_the_other_takes_again(settings: Settings) -> 
     events = records(crowd(20_000), settings)
     async with two_sharing(settings, events) as (first, second):
         assert await asyncio.to_thread(second.stop) == 0
-        await until(lambda: assigned(first)[-1].count(",") == 4, "the first worker got no partitions back")
+        await until(lambda: len(assigned(first)[-1]) == 4, "the first worker got no partitions back")
         await publish(settings, events[15_000:])
         follower = await folded(settings)
         assert found(follower, settings) == await expected(settings)
@@ -122,22 +123,22 @@ async def test_who_reads_while_partitions_are_shared_out_anew_goes_on(settings: 
         with WorkerProcess(settings) as second:
             await until(lambda: not first.running or (shares(first) and shares(second)), "nobody shared")
             assert await asyncio.to_thread(second.stop) == 0
-        await until(lambda: not first.running or assigned(first)[-1].count(",") == 4, "it got no partitions back")
+        await until(lambda: not first.running or len(assigned(first)[-1]) == 4, "it got no partitions back")
         assert first.running, first.log.read_text()
         await trickling
         assert found(await folded(settings), settings) == await expected(settings)
         assert first.stop() == 0
 
 
-def assigned(worker: WorkerProcess) -> list[str]:
-    """The lines in its log that name the partitions it has from then on."""
-    return [line for line in worker.log.read_text().splitlines() if "partitions [" in line]
+def assigned(worker: WorkerProcess) -> list[list[str]]:
+    """The partitions that its log says it has from then on, one list after the other."""
+    return [re.findall(r"\d+", found) for found in re.findall(r": partitions \[([\d, ]*)\]", worker.log.read_text())]
 
 
 def shares(worker: WorkerProcess) -> bool:
     """Whether its last assignment has two of the four partitions."""
-    lines = assigned(worker)
-    return bool(lines) and lines[-1].count(",") == 2  # one in the time of day
+    lists = assigned(worker)
+    return bool(lists) and len(lists[-1]) == 2
 
 
 async def test_told_to_stop_it_checkpoints_and_leaves_nothing_to_fold_again(settings: Settings) -> None:
