@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 from faust.types import TP
 
 from streams import assignment as assignments
-from streams import logs, metrics
+from streams import engine, logs, metrics
 from streams.assignment import Assignment
 from streams.checkpoint import Checkpointer
 from streams.delivery import Delivery
@@ -256,6 +256,7 @@ class Folding:
         consumer.begin_at({TP(topic, part.number): part.next_offset for part in assignment.partitions.values()})
         self._assignment = assignment
         self._intake.events = 0
+        engine.give_back()
         metrics.PARTITIONS_ASSIGNED.set(len(bounds))
         metrics.RECOVERY_SECONDS.observe(time.monotonic() - self._assigned_at)
         log.info("generation %s: partitions %s", generation, sorted(bounds))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
@@ -9,7 +11,7 @@ from typing import Final, Protocol
 from streams.events import Event
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.native import library
-from streams.native.fold import NativeFold
+from streams.native.fold import KEYS_OPEN, NativeFold
 from streams.settings import Settings
 
 GC_THRESHOLDS: Final = (50_000, 20, 100)
@@ -50,10 +52,17 @@ def name(settings: Settings) -> str:
 def make(partition: int, settings: Settings) -> Fold:
     """An empty fold of a partition; raises SettingError as ``is_compiled``."""
     if is_compiled(settings):
-        fold = NativeFold(library.load(), partition, settings.shards, settings.rules)
+        open_max = KEYS_OPEN // settings.partitions
+        fold = NativeFold(library.load(), partition, settings.shards, settings.rules, open_max)
         fold.expect(settings)
         return fold
     return PartitionFold(partition, settings.shards, settings.rules)
+
+
+def give_back() -> None:
+    """Let the system have what was freed: a recovery needs as much again as the state that it leaves."""
+    with contextlib.suppress(AttributeError):  # only glibc keeps it, and only glibc has this
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def collect_seldom() -> None:

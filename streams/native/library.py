@@ -61,7 +61,7 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     for name, arguments in _FUNCTIONS.items():
         function = getattr(library, f"field_fold_{name}")
         function.argtypes, function.restype = (ctypes.c_void_p, *arguments), ctypes.c_int32
-    library.field_fold_new.argtypes = (ctypes.c_int64, ctypes.c_size_t, *_BYTES)
+    library.field_fold_new.argtypes = (ctypes.c_int64, ctypes.c_size_t, ctypes.c_size_t, *_BYTES)
     library.field_fold_new.restype = ctypes.c_void_p
     library.field_fold_free.argtypes, library.field_fold_free.restype = (ctypes.c_void_p,), None
     library.field_fold_text.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t))

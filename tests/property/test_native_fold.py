@@ -19,7 +19,7 @@ from streams.errors import FoldVersionError
 from streams.events import TIMESTAMP_MS_MAX, Event
 from streams.fold.partition import PartitionFold
 from streams.fold.rules import Rules
-from streams.native.fold import NativeFold, NativeFoldError
+from streams.native.fold import KEYS_OPEN, NativeFold, NativeFoldError
 from streams.simulate import Fleet, items
 from streams.validate import read_record
 from tests.benchmarks.events import events as benchmark_events
@@ -32,6 +32,8 @@ from tests.worlds import START_S, event_id, say
 TINY = tuple({**rules, "slots": 2, "sequence_window": 5, "weight_touch": 0, "breath_ms": 900} for rules in RULES)
 """Bounds that even a small world reaches."""
 SEQ_MAX = 2**63 - 1
+OPEN = st.sampled_from((0, 2, KEYS_OPEN))
+"""Every key is packed at every checkpoint, many are, none is."""
 CUTS = st.lists(st.integers(0, 9), min_size=1, max_size=5)
 STEPS = st.lists(
     st.sampled_from(("go on", "go on", "checkpoint", "full", "lost", "restart", "catch up")), min_size=1, max_size=12
@@ -39,10 +41,12 @@ STEPS = st.lists(
 
 
 @law
-@given(worlds(honest=False, rules=RULES + TINY), CUTS, STEPS, st.sampled_from((1, 2, 4)))
-def test_worlds(native: ctypes.CDLL, world: World, cuts: list[int], steps: list[str], shards: int) -> None:
+@given(worlds(honest=False, rules=RULES + TINY), CUTS, STEPS, st.sampled_from((1, 2, 4)), OPEN)
+def test_worlds(
+    native: ctypes.CDLL, world: World, cuts: list[int], steps: list[str], shards: int, open_max: int
+) -> None:
     """Checkpoints, those whose records were lost, restarts, and full pictures while catching up, anywhere."""
-    twins = Twins(native, shards, Rules(**world.rules))
+    twins = Twins(native, shards, Rules(**world.rules), open_max)
     for turn, events in enumerate(split(world.arrivals, cuts)):
         twins.fold(events)
         step = steps[turn % len(steps)]
@@ -59,7 +63,8 @@ def test_worlds(native: ctypes.CDLL, world: World, cuts: list[int], steps: list[
 @given(worlds(honest=False, rules=TINY[:2]), st.integers(0, 2**32))
 def test_extremes(native: ctypes.CDLL, world: World, seed: int) -> None:
     """The ends of what an event may say, in the middle of an ordinary life."""
-    chance, twins = random.Random(seed), Twins(native, 2, Rules(**world.rules))
+    chance = random.Random(seed)
+    twins = Twins(native, 2, Rules(**world.rules), chance.choice((0, KEYS_OPEN)))
     shift = chance.choice((0, -START_S * 1000, TIMESTAMP_MS_MAX - 3_000_000 - START_S * 1000))
     for at, event in enumerate(world.arrivals):
         event = msgspec.structs.replace(
@@ -83,7 +88,7 @@ def test_extremes(native: ctypes.CDLL, world: World, seed: int) -> None:
 def test_ties(native: ctypes.CDLL, seed: int) -> None:
     """Few moments, few ids, few people, all in one room: nearly every place in the order is taken twice."""
     chance = random.Random(seed)
-    twins = Twins(native, 1, Rules(lateness_ms=chance.choice((0, 999)), particles=5))
+    twins = Twins(native, 1, Rules(lateness_ms=chance.choice((0, 999)), particles=5), chance.choice((0, KEYS_OPEN)))
     kinds = ("BLOOM", "BLOOM", "FIELD", "TOUCH", "OPT_OUT", "OPT_IN")
     for at in range(40):
         kind = chance.choice(kinds)
@@ -128,16 +133,18 @@ def test_conference(native: ctypes.CDLL, contacts_file: Path) -> None:
     play(Twins(native), contact_events(rows[:10_000]), size=7, between=400)
 
 
-@pytest.mark.parametrize(("rate", "rooms"), [(500, 5), (20_000, 50)])
-def test_benchmark_events(native: ctypes.CDLL, rate: int, rooms: int) -> None:
-    play(Twins(native), benchmark_events(20_000, devices=500, rooms=rooms, rate=rate, seed=3), size=100, between=20)
+@pytest.mark.parametrize(("rate", "rooms", "open_max"), [(500, 5, KEYS_OPEN), (20_000, 50, KEYS_OPEN), (500, 5, 100)])
+def test_benchmark_events(native: ctypes.CDLL, rate: int, rooms: int, open_max: int) -> None:
+    events = benchmark_events(20_000, devices=500, rooms=rooms, rate=rate, seed=3)
+    play(Twins(native, open_max=open_max), events, size=100, between=20)
 
 
+@pytest.mark.parametrize("open_max", [0, KEYS_OPEN])
 @pytest.mark.parametrize("opts", [0.0, 0.001])
-def test_fleet(native: ctypes.CDLL, opts: float) -> None:
+def test_fleet(native: ctypes.CDLL, opts: float, open_max: int) -> None:
     """Phases of every kind: coherence and resonance are equal to the bit, or the bytes would differ."""
     fleet = Fleet(150, 100.0, 5, START_S * 1000, late=0.02, duplicates=0.02, malformed=0.01, opts=opts)
-    twins = Twins(native)
+    twins = Twins(native, open_max=open_max)
     play(twins, (item.event for item in items(fleet, 150) if isinstance(item.event, Event)), size=5, between=100)
     twins.restart()
     twins.checkpoint(full=True)
@@ -211,7 +218,8 @@ def test_what_cannot_be_is_said(native: ctypes.CDLL) -> None:
 @given(st.integers(0, 2**32))
 def test_damaged_bytes_are_refused_or_read(native: ctypes.CDLL, seed: int) -> None:
     """Nothing that comes over the border brings the process down."""
-    chance, fold = random.Random(seed), NativeFold(native, 0, 1)
+    chance = random.Random(seed)
+    fold = NativeFold(native, 0, 1, open_max=chance.choice((0, KEYS_OPEN)))
     fleet = items(Fleet(4, 4.0, seed % 16, START_S * 1000, opts=0.05))
     events = [item.event for item in islice(fleet, 60)]
     plain = msgspec.msgpack.encode(events)

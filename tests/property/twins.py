@@ -10,16 +10,21 @@ import msgspec
 from streams.events import Event
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.fold.rules import DEFAULT_RULES, Rules
-from streams.native.fold import NativeFold
+from streams.native.fold import KEYS_OPEN, NativeFold
 
 WRITER = "1-00000001"
 
 
 class Twins:
-    """Two folds of one partition that are told the same, and the changelog that both have written."""
+    """Two folds of one partition that are told the same, and the changelog that both have written.
 
-    def __init__(self, library: ctypes.CDLL, shards: int = 4, rules: Rules = DEFAULT_RULES) -> None:
-        self._make = lambda: (PartitionFold(0, shards, rules), NativeFold(library, 0, shards, rules))
+    The compiled one packs its keys after every checkpoint that leaves more than ``open_max`` open.
+    """
+
+    def __init__(
+        self, library: ctypes.CDLL, shards: int = 4, rules: Rules = DEFAULT_RULES, open_max: int = KEYS_OPEN
+    ) -> None:
+        self._make = lambda: (PartitionFold(0, shards, rules), NativeFold(library, 0, shards, rules, open_max))
         self.simple, self.native = self._make()
         self.log: dict[bytes, bytes] = {}
         self.records: list[Sequence[Event]] = []

@@ -4,7 +4,7 @@
 //! say nothing that changes what it means to the taker. Before any other one the cursor stops, for Python to take it.
 
 use crate::batch::{self, record_at, Base};
-use crate::event::{Event, OPT_IN, OPT_OUT};
+use crate::event::{OPT_IN, OPT_OUT};
 use crate::fold::PartitionFold;
 use crate::hash::partition_of;
 use crate::read::read_record;
@@ -14,13 +14,16 @@ const END: u32 = 0;
 const TURN: u32 = 1;
 const ODD: u32 = 2;
 
+/// Of the keys of a record's events.
+pub type Places = [Option<usize>];
+
 /// What the records of a chunk are taken for.
 pub trait Taker {
     /// Headers that change what a record means.
     const MEANT: &'static [&'static [u8]];
 
-    /// Whether this key is known to be at home: a new one is hashed.
-    fn knows(&self, key: &str) -> bool;
+    /// The place of a key that is known to be at home; one that has none is hashed.
+    fn find(&self, key: &str) -> Option<usize>;
 
     /// When a record was received (ms).
     #[inline]
@@ -28,8 +31,8 @@ pub trait Taker {
         record.timestamp
     }
 
-    /// Takes a plain record whole; None, and nothing taken, where Python is to look.
-    fn take(&mut self, record: &batch::Record, received_ms: i64, events: &Record) -> Option<()>;
+    /// Takes a plain record whole, with what `find` said of each key; None, and nothing taken, where Python is to look.
+    fn take(&mut self, record: &batch::Record, received_ms: i64, events: &Record, places: &Places) -> Option<()>;
 }
 
 impl Taker for PartitionFold {
@@ -37,14 +40,14 @@ impl Taker for PartitionFold {
     const MEANT: &'static [&'static [u8]] = &[b"received", b"source", b"fanout"];
 
     #[inline]
-    fn knows(&self, key: &str) -> bool {
-        PartitionFold::knows(self, key)
+    fn find(&self, key: &str) -> Option<usize> {
+        PartitionFold::find(self, key)
     }
 
-    fn take(&mut self, record: &batch::Record, _received_ms: i64, events: &Record) -> Option<()> {
+    fn take(&mut self, record: &batch::Record, _received_ms: i64, events: &Record, places: &Places) -> Option<()> {
         if !self.is_folded(record.offset) {
-            for index in 0..events.len() {
-                self.fold(record.offset, &events.event(index).ok()?);
+            for (index, place) in places.iter().enumerate() {
+                self.fold_at(*place, record.offset, &events.event(index).ok()?);
             }
             self.folded(record.offset);
         }
@@ -85,6 +88,8 @@ pub struct Plain {
     pub partition: u32,
     pub partitions: u32,
     pub rows: Rows,
+    /// of the keys of a record
+    pub places: Vec<Option<usize>>,
 }
 
 /// Take on from the cursor until the chunk ends, some `turn` events are taken, or a record is odd.
@@ -132,19 +137,18 @@ fn take<T: Taker>(taker: &mut T, plain: &mut Plain, record: &batch::Record) -> O
     }
     let received_ms = taker.received_ms(record);
     let latest_ms = received_ms.checked_add(plain.skew_ms)?;
-    let (partition, partitions) = (plain.partition, plain.partitions);
-    let found = read_record(record.value?, content_type, latest_ms, &plain.limits, &mut plain.rows)?;
+    let Plain { limits, partition, partitions, rows, places, .. } = plain;
+    let found = read_record(record.value?, content_type, latest_ms, limits, rows)?;
+    places.clear();
     for index in 0..found.len() {
         let event = found.event(index).ok()?;
-        if matches!(event.kind, OPT_IN | OPT_OUT) || !is_home(taker, &event, partition, partitions) {
+        let place = taker.find(event.key);
+        let is_home = place.is_some() || partition_of(event.key, *partitions) == *partition;
+        if matches!(event.kind, OPT_IN | OPT_OUT) || !is_home {
             return None;
         }
+        places.push(place);
     }
-    taker.take(record, received_ms, &found)?;
+    taker.take(record, received_ms, &found, places)?;
     u32::try_from(found.len()).ok()
-}
-
-#[inline]
-fn is_home<T: Taker>(taker: &T, event: &Event, partition: u32, partitions: u32) -> bool {
-    taker.knows(event.key) || partition_of(event.key, partitions) == partition
 }

@@ -1,7 +1,7 @@
 //! Plain events as rows of PostgreSQL's binary COPY: the bytes that `projections/rows.py` makes of them.
 
 use crate::batch;
-use crate::chunk::Taker;
+use crate::chunk::{Places, Taker};
 use crate::data;
 use crate::event::{Event, ENTANGLE, FIELD, SACRED_PHRASE};
 use crate::fold::json;
@@ -43,8 +43,8 @@ impl Taker for Copied<'_> {
     /// Where a copy came from is nothing to its row.
     const MEANT: &'static [&'static [u8]] = &[];
 
-    fn knows(&self, _key: &str) -> bool {
-        false
+    fn find(&self, _key: &str) -> Option<usize> {
+        None
     }
 
     /// As `streams.validate.received_at`.
@@ -57,7 +57,7 @@ impl Taker for Copied<'_> {
         said.min(record.timestamp)
     }
 
-    fn take(&mut self, record: &batch::Record, received_ms: i64, events: &Record) -> Option<()> {
+    fn take(&mut self, record: &batch::Record, received_ms: i64, events: &Record, _places: &Places) -> Option<()> {
         let start = self.to.len();
         for index in 0..events.len() {
             let place = Place { received_ms, offset: record.offset, index: index as i32 };

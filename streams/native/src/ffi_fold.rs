@@ -11,7 +11,10 @@ use crate::chunk::{self, Cursor, Plain};
 use crate::event::{OPT_IN, OPT_OUT};
 use crate::fold::{read_event, PartitionFold, Rules};
 use crate::msgpack::{Bad, Reader, Writer};
-use crate::rows::{Limits, Rows};
+use crate::rows::Limits;
+
+/// Bytes of a text that are kept for the next one; what a checkpoint says of a large state is another copy of it.
+const TEXT_KEPT: usize = 1 << 22;
 
 /// A fold with the bytes that it says last.
 pub struct Handle {
@@ -22,13 +25,21 @@ pub struct Handle {
 
 /// A new fold, never null; where its text is not empty, the rules were none.
 ///
+/// With more than `open_max` keys open after a checkpoint all are packed.
+///
 /// # Safety
 /// `rules` points to `size` bytes.
 #[no_mangle]
-pub unsafe extern "C" fn field_fold_new(partition: i64, shards: usize, rules: *const u8, size: usize) -> *mut Handle {
+pub unsafe extern "C" fn field_fold_new(
+    partition: i64,
+    shards: usize,
+    open_max: usize,
+    rules: *const u8,
+    size: usize,
+) -> *mut Handle {
     let mut handle = Box::new(Handle { fold: None, text: Vec::new(), plain: Plain::default() });
     let bytes = bytes_of(rules, size);
-    let made = catch_unwind(|| Rules::read(bytes).map(|rules| PartitionFold::new(partition, shards, rules)));
+    let made = catch_unwind(|| Rules::read(bytes).map(|rules| PartitionFold::new(partition, shards, open_max, rules)));
     match made {
         Ok(Ok(fold)) => handle.fold = Some(fold),
         Ok(Err(bad)) => handle.text = bad.0.into(),
@@ -106,7 +117,7 @@ pub unsafe extern "C" fn field_fold_plain(
     depth_max: u32,
 ) -> i32 {
     let limits = Limits { event_bytes_max: event_bytes_max as usize, depth_max };
-    (*handle).plain = Plain { limits, skew_ms, partition, partitions, rows: Rows::default() };
+    (*handle).plain = Plain { limits, skew_ms, partition, partitions, ..Plain::default() };
     0
 }
 
@@ -163,12 +174,12 @@ pub unsafe extern "C" fn field_fold_checkpoint(handle: *mut Handle, writer: *con
         let taken = fold.checkpoint(writer, full)?;
         let mut to = Writer(std::mem::take(text));
         to.array(3);
-        for values in [&taken.changes, &taken.records] {
+        for values in [taken.changes, taken.records] {
             to.array(values.len());
             for (shard, value) in values {
                 to.array(2);
-                to.int(*shard as i64);
-                to.bin(value);
+                to.int(shard as i64);
+                to.bin(&value);
             }
         }
         to.bin(&taken.position);
@@ -213,6 +224,7 @@ unsafe fn bytes_of<'a>(from: *const u8, size: usize) -> &'a [u8] {
 
 fn call(handle: &mut Handle, run: impl FnOnce(&mut PartitionFold, &mut Vec<u8>) -> Result<(), Bad>) -> i32 {
     handle.text.clear();
+    handle.text.shrink_to(TEXT_KEPT);
     let Handle { fold, text, .. } = handle;
     let done = match fold {
         None => Ok(Err(Bad("this fold has failed before"))),

@@ -5,7 +5,7 @@ use std::slice;
 
 use crate::chunk::{self, Cursor, Plain};
 use crate::copy::{Copied, WEIGHED};
-use crate::rows::{Limits, Rows};
+use crate::rows::Limits;
 
 /// What is plain, what weighs how much, and the rows that were made last.
 pub struct Maker {
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn field_rows_new(
     let mut own = [0; WEIGHED];
     own.copy_from_slice(slice::from_raw_parts(weights, WEIGHED));
     let limits = Limits { event_bytes_max: event_bytes_max as usize, depth_max };
-    let plain = Plain { limits, skew_ms, partition: 0, partitions, rows: Rows::default() };
+    let plain = Plain { limits, skew_ms, partition: 0, partitions, ..Plain::default() };
     Box::into_raw(Box::new(Maker { plain, weights: own, rows: Vec::new() }))
 }
 

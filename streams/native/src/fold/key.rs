@@ -117,6 +117,11 @@ impl Key {
         self.tail.len() > self.threshold
     }
 
+    /// Nothing in the tail is final.
+    pub fn is_settled(&self, rules: &Rules) -> bool {
+        self.watermark - rules.lateness_ms <= self.settled
+    }
+
     /// Fold into the base what no later event can come before.
     pub fn advance(&mut self, register: &Toggles, memories: &mut Memories, rules: &Rules) {
         let floor = self.watermark - rules.lateness_ms;
@@ -181,7 +186,12 @@ impl Key {
                 let at = self.tail.partition_point(|known| order(known, &entry, names) != Ordering::Greater);
                 self.tail.insert(at, entry);
             }
-            _ => self.tail.push(entry),
+            _ => {
+                if self.tail.capacity() == 0 {
+                    self.tail.reserve_exact(1); // many devices are seldom heard
+                }
+                self.tail.push(entry);
+            }
         }
     }
 

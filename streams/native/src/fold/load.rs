@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::duplicates::Window;
 use super::entanglements::{member, Bond, Gesture};
 use super::entry::Entry;
+use super::held::Held;
 use super::key::Key;
 use super::opts::{Toggle, Toggles};
 use super::ordered::Dense;
@@ -17,8 +18,9 @@ use super::state::State;
 use crate::event::{id_of, kind_of, Event, ENTANGLE, SACRED_PHRASE};
 use crate::msgpack::{Bad, Reader};
 
-/// The shard of a record; Bad when it is of another fold or of another number of shards.
-pub fn read_shard(bytes: &[u8], shards: usize, rules: &Rules) -> Result<Shard, Bad> {
+/// The shard of a record and its watermark; Bad when it is of another fold or of another number of shards. No more than
+/// `open_max` of its keys are open.
+pub fn read_shard(bytes: &[u8], shards: usize, open_max: usize, rules: &Rules) -> Result<(Shard, i64), Bad> {
     let from = &mut Reader::new(bytes);
     exactly(from.array()?, 9)?;
     let (version, _partition, _shard, found) = (from.str()?, from.int()?, from.int()?, from.int()?);
@@ -35,15 +37,18 @@ pub fn read_shard(bytes: &[u8], shards: usize, rules: &Rules) -> Result<Shard, B
             memory.put(&read_place(from)?);
         }
     }
-    for _ in 0..from.map()? {
-        let mut key = Key::new(from.str()?);
-        read_key(from, &mut key, rules)?;
-        shard.keys.push(key);
+    let (count, mut watermark) = (from.map()?, -1);
+    shard.keys.reserve_exact(count);
+    for _ in 0..count {
+        let (held, reached) = Held::read(from, shard.open >= open_max, rules)?;
+        watermark = watermark.max(reached);
+        shard.open += usize::from(held.is_open());
+        shard.keys.push(held);
     }
     if !from.done() {
         return Err(Bad("a record has a rest"));
     }
-    Ok(shard)
+    Ok((shard, watermark))
 }
 
 /// One event as `streams.events.Event` is written, with all that the fold will ask of it.
@@ -64,7 +69,14 @@ pub fn read_event<'a>(from: &mut Reader<'a>) -> Result<Event<'a>, Bad> {
     }
 }
 
-fn read_key(from: &mut Reader, key: &mut Key, rules: &Rules) -> Result<(), Bad> {
+/// The name of a key and its value.
+pub fn read_key(from: &mut Reader, rules: &Rules) -> Result<Key, Bad> {
+    let mut key = Key::new(from.str()?);
+    read_value(from, &mut key, rules)?;
+    Ok(key)
+}
+
+fn read_value(from: &mut Reader, key: &mut Key, rules: &Rules) -> Result<(), Bad> {
     exactly(from.array()?, 5)?;
     key.watermark = from.int()?;
     key.settled = from.int()?;
@@ -90,17 +102,19 @@ fn read_key(from: &mut Reader, key: &mut Key, rules: &Rules) -> Result<(), Bad> 
     let mut session = Session::new(from.int()?, from.int()?);
     session.present = read_twos(from, key, rules)?;
     session.heard = read_twos(from, key, rules)?;
-    key.is_social |= session.opened >= 0;
-    state.room = Room::new(session);
+    if session.opened >= 0 {
+        key.is_social = true;
+        state.social().room = Room::new(session);
+    }
     for _ in 0..from.map()? {
         let name = from.str()?;
-        state.bonds.pairs.add(name.into(), read_bond(from)?, seed);
+        state.social().bonds.pairs.add(name.into(), read_bond(from)?, seed);
         key.is_social = true;
     }
     for _ in 0..from.map()? {
         let kind = from.str()?;
         let made = list(from, |from| read_gesture(from, key, rules))?;
-        state.bonds.gestures.add(kind.into(), made, seed);
+        state.social().bonds.gestures.add(kind.into(), made, seed);
     }
     key.base = state;
     Ok(())

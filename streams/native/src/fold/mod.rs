@@ -4,6 +4,7 @@ mod changes;
 mod duplicates;
 mod entanglements;
 mod entry;
+mod held;
 pub mod json;
 mod key;
 mod load;

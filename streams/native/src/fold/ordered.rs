@@ -47,6 +47,9 @@ impl<T> Dense<T> {
             *known = value;
             return;
         }
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(1); // most maps have one
+        }
         self.items.push(Some((number, value)));
         let count = self.items.len();
         if count > LINEAR {

@@ -40,13 +40,15 @@ pub struct PartitionFold {
     is_unshown: Vec<bool>,
     index: Index,
     keys: Vec<Home>,
+    /// with more keys open than this after a checkpoint all are packed
+    open_max: usize,
 }
 
 /// Where a key is; the first bytes of its name are here, so that a search need not go there.
 struct Home {
     shard: u32,
     number: u32,
-    size: usize,
+    size: u32,
     start: [u8; SHORT],
 }
 
@@ -57,27 +59,28 @@ impl Home {
         let mut start = [0; SHORT];
         let count = name.len().min(SHORT);
         start[..count].copy_from_slice(&name[..count]);
-        Home { shard, number, size: name.len(), start }
+        Home { shard, number, size: u32::try_from(name.len()).expect("a key of less than 4 GiB"), start }
     }
 
     #[inline]
     fn is(&self, name: &[u8], shards: &[Shard]) -> bool {
-        if self.size != name.len() {
+        let size = self.size as usize;
+        if size != name.len() {
             return false;
         }
-        if self.size <= SHORT {
-            return self.start[..self.size] == *name;
+        if size <= SHORT {
+            return self.start[..size] == *name;
         }
         self.name(shards) == name
     }
 
     fn name<'a>(&self, shards: &'a [Shard]) -> &'a [u8] {
-        shards[self.shard as usize].keys[self.number as usize].name.as_bytes()
+        shards[self.shard as usize].keys[self.number as usize].name().as_bytes()
     }
 }
 
 impl PartitionFold {
-    pub fn new(partition: i64, shards: usize, rules: Rules) -> PartitionFold {
+    pub fn new(partition: i64, shards: usize, open_max: usize, rules: Rules) -> PartitionFold {
         PartitionFold {
             partition,
             position: -1,
@@ -90,6 +93,7 @@ impl PartitionFold {
             is_unshown: vec![true; shards],
             index: Index::default(),
             keys: Vec::new(),
+            open_max,
             rules,
         }
     }
@@ -101,9 +105,10 @@ impl PartitionFold {
 
     /// Take a shard's state from its changelog record.
     pub fn load_shard(&mut self, number: usize, record: &[u8]) -> Result<(), Bad> {
-        let shard = read_shard(record, self.shards.len(), &self.rules)?;
+        let share = self.open_max / self.shards.len();
+        let (shard, watermark) = read_shard(record, self.shards.len(), share, &self.rules)?;
         let place = self.shards.get_mut(number).ok_or(Bad("there is no such shard"))?;
-        self.watermark = self.watermark.max(shard.watermark());
+        self.watermark = self.watermark.max(watermark);
         let count = shard.keys.len();
         if std::mem::replace(place, shard).keys.is_empty() {
             (0..count).for_each(|key| self.index_key(number as u32, key as u32));
@@ -118,15 +123,24 @@ impl PartitionFold {
         offset <= self.folded
     }
 
-    /// Whether some event of this key was folded before.
+    /// The place of a key of which some event was folded before; it stays there.
     #[inline]
-    pub fn knows(&self, name: &str) -> bool {
-        self.find(name).is_some()
+    pub fn find(&self, name: &str) -> Option<usize> {
+        let name = name.as_bytes();
+        self.index.find(hash(name, self.rules.seed), |at| self.keys[at].is(name, &self.shards))
     }
 
     /// Fold one valid event (not OPT_*) of the record at `offset`; None when its shard already holds it.
     pub fn fold(&mut self, offset: i64, event: &Event) -> Option<Verdict> {
-        let (number, key) = self.place(event.key);
+        self.fold_at(self.find(event.key), offset, event)
+    }
+
+    /// `fold` with what `find` said, now or before other events.
+    pub fn fold_at(&mut self, known: Option<usize>, offset: i64, event: &Event) -> Option<Verdict> {
+        let (number, key) = match known {
+            Some(at) => (self.keys[at].shard as usize, self.keys[at].number),
+            None => self.place(event.key),
+        };
         let shard = &mut self.shards[number];
         if offset <= shard.position {
             return None;
@@ -192,11 +206,19 @@ impl PartitionFold {
             self.is_unshown[number] &= full;
             self.is_dirty[number] = false;
         }
+        if self.open() > self.open_max {
+            self.shards.iter_mut().filter(|shard| shard.open > 0).for_each(|shard| shard.pack(&self.rules));
+        }
         let held = self.shards.iter().filter(|shard| shard.position >= 0).count();
         let mut to = Writer(Vec::new());
         write_position(&mut to, self.place_of(-1), self.position, held, &self.rules);
         taken.position = to.0;
         Ok(taken)
+    }
+
+    /// How many keys are open.
+    fn open(&self) -> usize {
+        self.shards.iter().map(|shard| shard.open).sum()
     }
 
     fn place_of(&self, shard: i64) -> Place {
@@ -215,15 +237,9 @@ impl PartitionFold {
         (shard, number)
     }
 
-    #[inline]
-    fn find(&self, name: &str) -> Option<usize> {
-        let name = name.as_bytes();
-        self.index.find(hash(name, self.rules.seed), |at| self.keys[at].is(name, &self.shards))
-    }
-
     fn index_key(&mut self, shard: u32, number: u32) {
         let (at, seed) = (self.keys.len(), self.rules.seed);
-        let name = self.shards[shard as usize].keys[number as usize].name.as_bytes();
+        let name = self.shards[shard as usize].keys[number as usize].name().as_bytes();
         self.keys.push(Home::new(shard, number, name));
         let (keys, shards) = (&self.keys, &self.shards);
         let hashes = |at: usize| hash(keys[at].name(shards), seed);

@@ -1,6 +1,6 @@
 //! A shard at rest: the value of its changelog record, as `ShardRecord` in `streams/fold/shard.py` is written.
 
-use super::entanglements::Gesture;
+use super::entanglements::{Bonds, Gesture};
 use super::key::Key;
 use super::names::Names;
 use super::resonance::Row;
@@ -9,6 +9,9 @@ use super::rules::Rules;
 use super::shard::Shard;
 use crate::event::{id_text, KINDS};
 use crate::msgpack::Writer;
+
+/// A session that was never opened (-1, -1, nobody present, nobody heard), no pairs, no gestures.
+const NOTHING_SOCIAL: &[u8] = &[0x94, 0xff, 0xff, 0x80, 0x80, 0x80, 0x80];
 
 /// Where a shard belongs.
 #[derive(Clone, Copy)]
@@ -38,10 +41,7 @@ pub fn write_shard(to: &mut Writer, place: Place, shard: &Shard, rules: &Rules) 
         memory.write(to);
     }
     to.map(shard.keys.len());
-    for key in &shard.keys {
-        to.str(&key.name);
-        write_key(to, key);
-    }
+    shard.keys.iter().for_each(|held| held.write(to));
 }
 
 /// The record that says how far a partition is folded; `held`: how many of its shards have a record.
@@ -53,7 +53,9 @@ pub fn write_position(to: &mut Writer, place: Place, position: i64, held: usize,
     }
 }
 
-fn write_key(to: &mut Writer, key: &Key) {
+/// The name of a key and its value.
+pub fn write_key(to: &mut Writer, key: &Key) {
+    to.str(&key.name);
     to.array(5);
     to.int(key.watermark);
     to.int(key.settled);
@@ -75,8 +77,13 @@ fn write_key(to: &mut Writer, key: &Key) {
         to.str(key.names.text(device));
         write_row(to, row);
     }
-    write_session(to, &key.base.room.session, &key.names);
-    write_bonds(to, key);
+    match &key.base.social {
+        Some(social) => {
+            write_session(to, &social.room.session, &key.names);
+            write_bonds(to, &social.bonds, &key.names);
+        }
+        None => to.raw(NOTHING_SOCIAL),
+    }
 }
 
 fn write_row(to: &mut Writer, row: &Row) {
@@ -129,8 +136,7 @@ fn write_session(to: &mut Writer, session: &Session, names: &Names) {
     }
 }
 
-fn write_bonds(to: &mut Writer, key: &Key) {
-    let bonds = &key.base.bonds;
+fn write_bonds(to: &mut Writer, bonds: &Bonds, names: &Names) {
     to.map(bonds.pairs.len());
     for (name, bond) in bonds.pairs.iter() {
         to.str(name);
@@ -144,7 +150,7 @@ fn write_bonds(to: &mut Writer, key: &Key) {
     for (kind, made) in bonds.gestures.iter() {
         to.str(kind);
         to.array(made.len());
-        made.iter().for_each(|gesture| write_gesture(to, gesture, &key.names));
+        made.iter().for_each(|gesture| write_gesture(to, gesture, names));
     }
 }
 

@@ -53,12 +53,14 @@ impl Changed {
 /// Rows of the settled shard's changed keys (all keys when `full`); brings `shown` up to date.
 pub fn changed_rows(shard: &mut Shard, shown: &mut Shown, full: bool, rules: &Rules) -> Changed {
     let mut numbers: Vec<u32> = if full { (0..shard.keys.len() as u32).collect() } else { shard.dirty.clone() };
-    numbers.retain(|number| shard.keys[*number as usize].is_social);
-    numbers.sort_by(|one, other| shard.keys[*one as usize].name.cmp(&shard.keys[*other as usize].name));
+    numbers.retain(|number| shard.keys[*number as usize].is_social());
+    numbers.sort_by(|one, other| shard.keys[*one as usize].name().cmp(shard.keys[*other as usize].name()));
     let mut changed = Changed::default();
     for number in numbers {
-        let live = shard.live(number, rules);
-        changed_key(&mut shard.keys[number as usize], live, shown, full, rules, &mut changed);
+        let mut spare = None;
+        let key = shard.keys[number as usize].look(&mut spare, rules);
+        let live = key.live(&shard.toggles, rules);
+        changed_key(key, live, shown, full, rules, &mut changed);
     }
     changed
 }
@@ -75,18 +77,20 @@ fn changed_key(key: &mut Key, mut live: State, shown: &mut Shown, full: bool, ru
         gone_sessions.json.push(b']');
         gone_sessions.end(1);
     }
-    let own = live.bonds.touched().to_vec();
-    let mut touched = key.base.bonds.touched().to_vec();
+    let bonds = &mut live.social().bonds;
+    let own = bonds.touched().to_vec();
+    let base = key.base.social();
+    let mut touched = base.bonds.touched().to_vec();
     touched.extend(before.pairs);
     touched.extend(own.iter().cloned());
     if full {
-        touched.extend(live.bonds.pairs.iter().map(|(name, _)| name.clone()));
+        touched.extend(bonds.pairs.iter().map(|(name, _)| name.clone()));
     }
     touched.sort();
     touched.dedup();
     for name in touched {
         let (low, high) = name.split_once(SEPARATOR).unwrap_or((&name, ""));
-        match live.bonds.pairs.get(&name, rules.seed) {
+        match bonds.pairs.get(&name, rules.seed) {
             Some(bond) if bond.established().is_some() => write_pair(pairs, &key.name, low, high, bond),
             _ => {
                 let mut start = b'[';
@@ -99,8 +103,8 @@ fn changed_key(key: &mut Key, mut live: State, shown: &mut Shown, full: bool, ru
             }
         }
     }
-    key.base.bonds.clear_touched(rules);
-    key.base.room.closed.clear();
+    base.bonds.clear_touched(rules);
+    base.room.closed.clear();
     if !own.is_empty() || !current.is_empty() {
         shown.insert(key.name.clone(), LastShown { pairs: own, sessions: current });
     }
@@ -109,21 +113,20 @@ fn changed_key(key: &mut Key, mut live: State, shown: &mut Shown, full: bool, ru
 /// Rows of all sessions of a key; the openings of those that are not final, and of those that are.
 fn write_sessions(rows: &mut Rows, key: &Key, live: &State, rules: &Rules) -> (BTreeSet<i64>, BTreeSet<i64>) {
     let (mut current, mut last) = (BTreeSet::new(), BTreeSet::new());
-    for session in &key.base.room.closed {
+    for session in key.base.room().into_iter().flat_map(|room| &room.closed) {
         last.insert(session.opened);
         write_session(rows, key, session, true, rules);
     }
-    for session in &live.room.closed {
+    for session in live.room().into_iter().flat_map(|room| &room.closed) {
         current.insert(session.opened);
         write_session(rows, key, session, false, rules);
     }
-    let session = &live.room.session;
-    if session.opened >= 0 {
+    if let Some(session) = live.room().map(|room| &room.session).filter(|session| session.opened >= 0) {
         current.insert(session.opened);
         write_session(rows, key, session, false, rules);
         let start = rows.json.len() - NO_READING.len();
         rows.json.truncate(start);
-        let (step, felt) = read(key, live, rules);
+        let (step, felt) = read(key, live, session, rules);
         json::name(&mut rows.json, "coherence");
         json::real(&mut rows.json, step);
         json::name(&mut rows.json, "resonance");
@@ -177,8 +180,8 @@ fn write_session(rows: &mut Rows, key: &Key, session: &Session, is_final: bool, 
 }
 
 /// Coherence of those who sit, and resonance of all, at the key's watermark.
-fn read(key: &Key, live: &State, rules: &Rules) -> (f64, f64) {
-    let (session, at) = (&live.room.session, key.watermark);
+fn read(key: &Key, live: &State, session: &Session, rules: &Rules) -> (f64, f64) {
+    let at = key.watermark;
     let stays = session.present(session.last, &key.names, rules);
     let mut seats: Vec<_> = stays.iter().take(rules.seats).map(|stay| stay.1).collect();
     seats.sort_by(|one, other| key.names.text(*one).cmp(key.names.text(*other)));

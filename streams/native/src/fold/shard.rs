@@ -3,12 +3,13 @@
 //! The shard is the unit of atomicity: what one event did to any table is in the same changelog record.
 
 use super::duplicates::Verdict;
-use super::key::{Key, Memories};
+use super::held::Held;
+use super::key::Memories;
 use super::opts::{Effect, Toggle, Toggles};
 use super::particles::Memory;
 use super::rules::Rules;
-use super::state::State;
 use crate::event::{Event, OPT_OUT};
+use crate::msgpack::Writer;
 
 /// Keys, toggles and memories. `dirty` names the keys that changed since the last record.
 pub struct Shard {
@@ -16,8 +17,10 @@ pub struct Shard {
     pub toggles: Toggles,
     pub memories: Memories,
     /// in the order in which they came
-    pub keys: Vec<Key>,
+    pub keys: Vec<Held>,
     pub dirty: Vec<u32>,
+    /// how many of its keys are open
+    pub open: usize,
 }
 
 impl Shard {
@@ -31,13 +34,14 @@ impl Shard {
             },
             keys: Vec::new(),
             dirty: Vec::new(),
+            open: 0,
         }
     }
 
     /// Fold one event of one of its keys (not OPT_*).
     #[inline]
     pub fn fold(&mut self, number: u32, event: &Event, rules: &Rules) -> Verdict {
-        let key = &mut self.keys[number as usize];
+        let key = self.keys[number as usize].open(&mut self.open, rules);
         let verdict = key.accept(event, rules);
         if verdict == Verdict::Accepted {
             if !key.is_dirty {
@@ -53,13 +57,14 @@ impl Shard {
 
     /// A new key; its number.
     pub fn add(&mut self, name: &str) -> u32 {
-        self.keys.push(Key::new(name));
+        self.keys.push(Held::new(name));
+        self.open += 1;
         u32::try_from(self.keys.len() - 1).expect("more keys than numbers")
     }
 
     /// OPT_OUT or OPT_IN, which concerns every key: never late, and moves no watermark.
     pub fn toggle(&mut self, event: &Event, rules: &Rules) -> Verdict {
-        for key in &mut self.keys {
+        for key in self.keys.iter_mut().filter_map(Held::opened) {
             // what is final must not depend on when it was last looked at
             key.advance(&self.toggles, &mut self.memories, rules);
         }
@@ -69,13 +74,14 @@ impl Shard {
             return Verdict::Duplicate;
         }
         self.dirty = (0..self.keys.len() as u32).collect();
-        self.keys.iter_mut().for_each(|key| key.is_dirty = true);
+        self.keys.iter_mut().for_each(|held| held.mark(true));
         if effect == Effect::Switch && out {
-            let past: Vec<_> = self.keys.iter_mut().filter(|key| timestamp < key.settled).collect();
-            let mut names = Vec::with_capacity(past.len());
-            for key in past {
-                key.forget(event.device, rules);
-                names.push(key.name.as_bytes());
+            let mut names = Vec::new();
+            for held in self.keys.iter_mut().filter(|held| timestamp < held.settled()) {
+                if held.mentions(event.device) {
+                    held.open(&mut self.open, rules).forget(event.device, rules);
+                }
+                names.push(held.name().as_bytes());
             }
             names.sort_unstable();
             let is_its = |name: &[u8]| names.binary_search(&name).is_ok();
@@ -88,28 +94,30 @@ impl Shard {
     /// Bring all changed keys to the form that depends on the accepted events alone.
     pub fn settle(&mut self, rules: &Rules) {
         for number in &self.dirty {
-            let key = &mut self.keys[*number as usize];
-            key.advance(&self.toggles, &mut self.memories, rules);
-            key.prune(rules);
+            if let Some(key) = self.keys[*number as usize].opened() {
+                key.advance(&self.toggles, &mut self.memories, rules);
+                key.prune(rules);
+            }
         }
         self.memories.particles.settle(&self.toggles);
         self.memories.quantum_fields.settle(&self.toggles);
     }
 
-    /// One key's state with all accepted events; `settle` first.
-    pub fn live(&self, number: u32, rules: &Rules) -> State {
-        self.keys[number as usize].live(&self.toggles, rules)
-    }
-
     /// Nothing has changed any more.
     pub fn clear_dirty(&mut self) {
         for number in std::mem::take(&mut self.dirty) {
-            self.keys[number as usize].is_dirty = false;
+            self.keys[number as usize].mark(false);
         }
     }
 
-    /// Highest accepted timestamp of all keys (ms); -1 for none.
-    pub fn watermark(&self) -> i64 {
-        self.keys.iter().map(|key| key.watermark).max().unwrap_or(-1)
+    /// Pack its keys; those that have changed must be settled and shown.
+    pub fn pack(&mut self, rules: &Rules) {
+        let mut to = Writer::new();
+        for held in self.keys.iter_mut().filter(|held| held.is_open()) {
+            to.0.clear();
+            held.write(&mut to);
+            held.pack(&to.0, rules);
+            self.open -= usize::from(!held.is_open());
+        }
     }
 }

@@ -15,23 +15,47 @@ use super::rooms::{Room, Session};
 use super::rules::Rules;
 
 /// Rows, room, gestures and pairs of one key.
+#[derive(Default)]
 pub struct State {
     /// shared with the copy that a reading makes, until one of the two changes a row
     pub rows: Dense<Rc<Row>>,
+    /// none before somebody meets somebody: most keys are devices by themselves
+    pub social: Option<Box<Social>>,
+}
+
+/// What is between devices.
+pub struct Social {
     pub room: Room,
     pub bonds: Bonds,
 }
 
-impl Default for State {
+impl Default for Social {
     fn default() -> Self {
-        State { rows: Dense::default(), room: Room::new(Session::new(-1, -1)), bonds: Bonds::default() }
+        Social { room: Room::new(Session::new(-1, -1)), bonds: Bonds::default() }
+    }
+}
+
+impl Social {
+    fn copy(&self) -> Social {
+        Social { room: Room::new(self.room.session.clone()), bonds: self.bonds.copy() }
     }
 }
 
 impl State {
     /// Independent: nothing closed and nothing touched yet.
     pub fn copy(&self) -> State {
-        State { rows: self.rows.clone(), room: Room::new(self.room.session.clone()), bonds: self.bonds.copy() }
+        let social = self.social.as_ref().map(|social| Box::new(social.copy()));
+        State { rows: self.rows.clone(), social }
+    }
+
+    /// What is between devices, made if there is none.
+    pub fn social(&mut self) -> &mut Social {
+        self.social.get_or_insert_with(Box::default)
+    }
+
+    /// The room, if the key may be one.
+    pub fn room(&self) -> Option<&Room> {
+        self.social.as_ref().map(|social| &social.room)
     }
 
     /// Fold events in order, with the toggles of the same stretch of time between them.
@@ -66,9 +90,11 @@ impl State {
         let number = names.find(device, rules.seed);
         if let Some(number) = number {
             self.rows.remove(number);
-            self.room.forget(number);
         }
-        self.bonds.forget(device, number, rules);
+        if let Some(social) = &mut self.social {
+            number.into_iter().for_each(|number| social.room.forget(number));
+            social.bonds.forget(device, number, rules);
+        }
     }
 
     /// Drop what no later event (none is before `floor_ms`) and no later reading can need.
@@ -81,9 +107,11 @@ impl State {
                 Rc::make_mut(row).slots.retain(|slot| slot.0 >= oldest);
             }
         }
-        let session = &mut self.room.session;
-        session.prune(floor_ms.min(session.last), names, rules); // its row says who was there last
-        self.bonds.prune(floor_ms, rules);
+        if let Some(social) = &mut self.social {
+            let session = &mut social.room.session;
+            session.prune(floor_ms.min(session.last), names, rules); // its row says who was there last
+            social.bonds.prune(floor_ms, rules);
+        }
     }
 
     fn toggle(&mut self, toggle: &Toggle, names: &Names, rules: &Rules) {
@@ -95,16 +123,17 @@ impl State {
     fn hear(&mut self, entry: &Entry, text: &[u8], names: &Names, rules: &Rules) {
         let row = self.rows.entry(entry.device, Rc::default);
         resonance::hear(Rc::make_mut(row), entry, rules);
-        if !entry.is_in_room() {
-            if entry.is_social() {
-                self.bonds.hear(entry, text, None, names, rules);
-            }
+        if !entry.is_social() {
             return;
         }
-        if self.room.hear(entry, rules) {
-            self.bonds.gestures.clear();
+        let Social { room, bonds } = self.social();
+        if !entry.is_in_room() {
+            return bonds.hear(entry, text, None, names, rules);
         }
-        self.bonds.hear(entry, text, Some(&mut self.room), names, rules);
+        if room.hear(entry, rules) {
+            bonds.gestures.clear();
+        }
+        bonds.hear(entry, text, Some(room), names, rules);
     }
 }
 
