@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import Any, Final, NamedTuple
 
-from streams import metrics, topics
+from streams import engine, metrics, topics
 from streams.assignment import Assignment, Partition
 from streams.delivery import Delivery, acknowledged
 from streams.errors import DeliveryError
@@ -20,7 +20,8 @@ from streams.fold.partition import Checkpoint
 from streams.settings import Settings
 
 TOGETHER_BYTES: Final = 16 * 1024 * 1024
-"""Partitions are written together until they have so much: what waits for Kafka is in memory several times."""
+"""Partitions are written together until they have so much: what waits for Kafka is in memory several times. After a
+checkpoint of so much the memory that it took is given back."""
 
 
 class _Plan(NamedTuple):
@@ -58,18 +59,22 @@ class Checkpointer:
         async with self._one:
             started, moved = time.perf_counter(), False
             plans: list[_Plan] = []
-            size = 0
+            size, whole = 0, 0
             for part in list(assignment.partitions.values()):
                 if assignment.current and part.waiting:
                     moved = True
                     plans.append(_Plan(part, *part.plan(assignment.writer)))
                     await asyncio.sleep(0)  # encoding a partition takes long enough
                     size += plans[-1].size
+                    whole += plans[-1].size
                     if size >= TOGETHER_BYTES:
                         await self._write(plans, assignment)
                         plans, size = [], 0
             if plans:
                 await self._write(plans, assignment)
+            del plans
+            if whole >= TOGETHER_BYTES:
+                engine.give_back()
             if moved:
                 metrics.CHECKPOINT_SECONDS.observe(time.perf_counter() - started)
             return moved

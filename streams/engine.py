@@ -60,7 +60,7 @@ def make(partition: int, settings: Settings) -> Fold:
 
 
 def give_back() -> None:
-    """Let the system have what was freed: a recovery needs as much again as the state that it leaves."""
+    """Let the system have what was freed: a recovery and a checkpoint of all take as much again as the state itself."""
     with contextlib.suppress(AttributeError):  # only glibc keeps it, and only glibc has this
         ctypes.CDLL(None).malloc_trim(0)
 

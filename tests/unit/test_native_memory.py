@@ -1,0 +1,73 @@
+"""What the compiled fold takes of memory: keys beyond a bound are packed while they wait for their next event."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from streams import engine
+from streams.engine import Fold
+from streams.native.fold import NativeFold
+from streams.settings import Settings
+from tests.worlds import say
+
+DEVICES = 3_000
+WRITER = "1-00000001"
+ROUNDS = 3
+SETTINGS = replace(Settings(), partitions=1, shards=8)
+
+
+class _Heap(ctypes.Structure):
+    """``struct mallinfo2`` of glibc."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "used", "free", "keepcost")
+    )
+
+
+def heap_bytes() -> int:
+    """In use, of all that C and Rust have asked for."""
+    look = ctypes.CDLL(None).mallinfo2
+    look.restype = _Heap
+    found = look()
+    return int(found.used) + int(found.hblkhd)
+
+
+def bytes_a_key(make: Callable[[], Fold]) -> float:
+    """After each device has spoken some times, a checkpoint after each."""
+    before = heap_bytes()
+    fold = make()
+    for turn in range(ROUNDS):
+        fold.fold(turn, [say(f"device-{n:05}", "TOUCH", turn * 20, room=None) for n in range(DEVICES)])
+        fold.checkpoint(WRITER)
+    assert fold.counts["accepted"] == DEVICES * ROUNDS
+    return (heap_bytes() - before) / DEVICES
+
+
+@pytest.fixture
+def made(native_path: object) -> Callable[[], Fold]:
+    return lambda: engine.make(0, SETTINGS)
+
+
+def test_keys_beyond_the_bound_are_packed(made: Callable[[], Fold], monkeypatch: pytest.MonkeyPatch) -> None:
+    held_open = bytes_a_key(made)
+    monkeypatch.setattr(engine, "KEYS_OPEN", DEVICES - 1)
+    assert bytes_a_key(made) < held_open / 2
+
+
+def test_what_is_loaded_beyond_the_bound_is_packed(made: Callable[[], Fold], monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = made()
+    fold.fold(0, [say(f"device-{n:05}", "TOUCH", 1, room=None) for n in range(DEVICES)])
+    records = fold.checkpoint(WRITER).records
+    taken = []
+    for bound in (DEVICES * 2, 0):
+        monkeypatch.setattr(engine, "KEYS_OPEN", bound)
+        before, loaded = heap_bytes(), made()
+        assert isinstance(loaded, NativeFold)
+        loaded.load(records)
+        taken.append(heap_bytes() - before)
+    assert taken[1] < taken[0] / 2
