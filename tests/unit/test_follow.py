@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 
 from projections.follow import FEW_RECORDS, Follower
 from projections.raw import Raw
+from streams.chunks import Chunk
 from streams.settings import Settings
 
 
@@ -33,7 +34,7 @@ async def test_not_before_the_group_has_said_which_and_not_while_it_shares_them_
 class Written:
     """A projection and its pool: batches written, and when."""
 
-    name, topic, scope, remedy = "n", "t", "s", ""
+    name, topic, scope, remedy, chunks = "n", "t", "s", "", False
 
     def prepare(self, partition: int, records: Any) -> Any:
         return iter(())
@@ -44,8 +45,20 @@ async def test_a_partition_with_little_to_write_rests_and_others_and_one_that_ca
     follower = Follower(Written(), settings, SimpleNamespace(), asyncio.Event())  # type: ignore[arg-type]  # no I/O
     place = TopicPartition("t", 0)
     for count, rests in ((FEW_RECORDS, False), (FEW_RECORDS - 1, True)):
-        follower._loaded[place] = 0
-        task = asyncio.create_task(follower._project(place, [SimpleNamespace(offset=1)] * count))
-        done, _ = await asyncio.wait([task], timeout=0.3)
-        assert (not done) is rests
-        task.cancel()
+        chunk = Chunk("t", 0, 1, 1, count, 0, 0, count, b"")
+        for found in ([SimpleNamespace(offset=1)] * count, [chunk]):
+            follower._loaded[place] = 0
+            task = asyncio.create_task(follower._project(place, found))
+            done, _ = await asyncio.wait([task], timeout=0.3)
+            assert (not done) is rests
+            task.cancel()
+
+
+async def test_what_is_in_the_rows_already_is_read_again_from_the_stored_position() -> None:
+    settings: Any = Settings()
+    follower = Follower(Written(), settings, SimpleNamespace(), asyncio.Event())  # type: ignore[arg-type]  # no I/O
+    place = TopicPartition("t", 0)
+    for found in ([SimpleNamespace(offset=5)], [Chunk("t", 0, 5, 0, 9, 0, 0, 10, b"")]):
+        follower._loaded[place] = 5
+        await follower._project(place, found)
+        assert place not in follower._loaded

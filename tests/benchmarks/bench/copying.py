@@ -10,8 +10,11 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Mapping
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg import Connection
 
 from projections.migrate import migrate
 from projections.rows import TARGET, copy_file, copy_row, raw_columns
@@ -27,6 +30,28 @@ COPY consciousness_events (
 ) FROM STDIN (FORMAT BINARY)
 """
 PIECE_BYTES = 1 << 20
+COLLECTIVE = b"\x01"
+
+
+def made(count: int, *, devices: int, weights: Mapping[str, int], staged: bool = False) -> list[bytes]:
+    """Rows of the hypertable, as COPY takes them; ``staged``: of the projector's staging table."""
+    rows = []
+    for number, sent in enumerate(load.events(count, devices=devices)):
+        columns = raw_columns(
+            as_event(sent), weights,
+            received=sent.timestamp, partition=partition_of(sent.key, load.PARTITIONS), offset=number, index=0,
+        )  # fmt: skip
+        if not staged:
+            columns[TARGET] = COLLECTIVE
+        rows.append(copy_row(columns))
+    return rows
+
+
+def copy(connection: Connection[Any], statement: LiteralString, data: memoryview) -> None:
+    """All of it into the transaction that is open."""
+    with connection.cursor() as cursor, cursor.copy(statement) as into:
+        for at in range(0, len(data), PIECE_BYTES):
+            into.write(data[at : at + PIECE_BYTES])
 
 
 def main() -> None:
@@ -36,20 +61,11 @@ def main() -> None:
     given = parser.parse_args()
     settings = read({name: value for name, value in os.environ.items() if name == "DATABASE_URL"})
     migrate(settings.database_url, retention_days=0)
-    weights, rows = settings.rules.weights(), []
-    for number, sent in enumerate(load.events(given.events, devices=given.devices)):
-        columns = raw_columns(
-            as_event(sent), weights,
-            received=sent.timestamp, partition=partition_of(sent.key, load.PARTITIONS), offset=number, index=0,
-        )  # fmt: skip
-        columns[TARGET] = b"\x01"  # it is collective
-        rows.append(copy_row(columns))
+    rows = made(given.events, devices=given.devices, weights=settings.rules.weights())
     data = memoryview(copy_file(rows))
     with psycopg.connect(settings.database_url) as connection:
         begun, cpu = time.perf_counter(), time.process_time()
-        with connection.cursor() as cursor, cursor.copy(COPY) as copy:
-            for at in range(0, len(data), PIECE_BYTES):
-                copy.write(data[at : at + PIECE_BYTES])
+        copy(connection, COPY, data)
         connection.commit()
     found = {"events": len(rows), "wall_s": time.perf_counter() - begun, "cpu_s": time.process_time() - cpu}
     print("RESULT " + json.dumps(found), flush=True)
