@@ -95,7 +95,8 @@ class Settings:
     fold: str = setting(
         "FIELD_FOLD",
         "auto",
-        "which fold works: the compiled one where it is built, else the simple one; both write the same bytes",
+        "which fold works, and what makes raw rows: the compiled one where it is built, else the simple one; both write"
+        " the same bytes",
         choices=("auto", "compiled", "simple"),
     )
     poll_records: int = setting("FIELD_POLL_RECORDS", 5_000, "Kafka records in one batch of a partition", minimum=1)
