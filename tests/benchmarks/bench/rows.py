@@ -95,6 +95,7 @@ ROWS = (
         program="floors.py", arguments=("librdkafka",),
     ),
     Row("ours-projector", "the field's projector, raw rows", INTO, "projector", "none"),
+    Row("ours-projector-frame", "the field's projector, frames of 1,000", INTO, "projector", "none", "frame"),
     Row("floor-copy", "binary COPY, same table and indexes, decoded before", INTO, "copy", "none"),
 )  # fmt: skip
 
