@@ -44,7 +44,7 @@ NOTHING_READ: Final = -1
 """Faust's last offset of a changelog of which it has read nothing."""
 
 AHEAD: Final = 2
-"""Folding waits for the running checkpoint when it is so many times ``checkpoint_events`` ahead of it."""
+"""Folding waits for the next checkpoint to begin when it is so many times ``checkpoint_events`` ahead of the last."""
 
 
 def leave(error: BaseException) -> NoReturn:
@@ -86,6 +86,7 @@ class Folding:
         self._assignment: Assignment | None = None
         self._assigned_at = time.monotonic()
         self._due = asyncio.Event()
+        self._begun = asyncio.Event()  # a checkpoint; who is too far ahead waits for that, not for its end
         self._closing = False
         self._before = "its group says which partitions are its own"
 
@@ -125,6 +126,7 @@ class Folding:
     async def finish(self) -> None:
         """Stop folding, make a last checkpoint and commit it."""
         self._closing = True
+        self._begun.set()
         if self._assignment is not None:
             await self._checkpointer.run(self._assignment)
             await self._app.consumer.commit()
@@ -154,11 +156,13 @@ class Folding:
         part.folded.append(event)
         if self._intake.events >= self._settings.checkpoint_events:
             self._due.set()
-            if self._intake.events >= AHEAD * self._settings.checkpoint_events:
-                await self._checkpoint(assignment)
+            if self._intake.events >= AHEAD * self._settings.checkpoint_events and not self._closing:
+                self._begun.clear()
+                await self._begun.wait()
 
     async def _checkpoint(self, assignment: Assignment) -> None:
         self._intake.events = 0
+        self._begun.set()
         await self._checkpointer.run(assignment)
 
     async def _checkpoints(self) -> None:
@@ -214,6 +218,7 @@ class Folding:
         if self._assignment is not None:
             self._assignment.revoke()
             self._assignment = None
+            self._begun.set()
             metrics.LAG.clear()
         metrics.REBALANCES.inc()
         metrics.PARTITIONS_ASSIGNED.set(0)

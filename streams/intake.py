@@ -27,8 +27,8 @@ from streams.validate import Limits, Rejection, read_record, received_at
 TURN_EVENTS: Final = 2_000
 """Events folded before other tasks may run: some tens of milliseconds."""
 
-CHUNK_EVENTS: Final = 20_000
-"""The same for the compiled fold."""
+CHUNK_EVENTS: Final = 5_000
+"""The same for the compiled fold: some milliseconds. A checkpoint takes dozens of turns, and each waits for so long."""
 
 
 class Intake:

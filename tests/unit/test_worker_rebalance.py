@@ -28,8 +28,10 @@ class Intake:
         self.events = 0
         self.records = 0
         self.loses = False
+        self.within: Any = lambda: None
 
     async def fold(self, batch: Batch, part: Any, _assignment: Any) -> bool:
+        self.within()
         self.taken.append(batch.first)
         self.events += 1
         return not self.loses
@@ -55,11 +57,20 @@ class Bare(Folding):
         self._assignment: Assignment | None = assignment.load([], {0: (0, 0)}, generation, "aaaa", SETTINGS)
         self._assigned_at = 0.0
         self._due = asyncio.Event()
+        self._begun = asyncio.Event()
         self._closing = False
+        self._checkpointer: Any = self
         self.checkpoints: list[Assignment] = []
+        self.written = asyncio.Event()
 
-    async def _checkpoint(self, of: Assignment) -> None:
+    async def run(self, of: Assignment) -> bool:
+        """Writes a checkpoint for as long as the test wants."""
         self.checkpoints.append(of)
+        await self.written.wait()
+        return True
+
+    async def commit(self) -> None:
+        """Faust's consumer."""
 
     # Faust's consumer
     async def seek(self, tp: TP, offset: int) -> None:
@@ -133,17 +144,55 @@ async def test_a_batch_after_a_gap_waits_for_what_is_between() -> None:
     assert here.part.next_offset == 30
 
 
-async def test_folding_does_not_run_far_ahead_of_its_checkpoint() -> None:
-    """The state that is not stored yet, and the batches that wait, have a bound."""
+async def far_ahead() -> tuple[Bare, asyncio.Task[None]]:
+    """One that has folded as much as it may, and waits."""
+    here = Bare()
+    here._intake.events = agents.AHEAD * SETTINGS.checkpoint_events - 1
+    waiting = asyncio.create_task(here._take(event(0)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    return here, waiting
+
+
+async def test_enough_events_are_a_checkpoint() -> None:
     here = Bare()
     here._intake.events = SETTINGS.checkpoint_events - 2
     await here._take(event(0))
-    assert (here._due.is_set(), here.checkpoints) == (False, [])
+    assert not here._due.is_set()
     await here._take(event(1))
-    assert (here._due.is_set(), here.checkpoints) == (True, [])
-    here._intake.events = agents.AHEAD * SETTINGS.checkpoint_events - 1
-    await here._take(event(2))
-    assert here.checkpoints == [here._assignment]
+    assert here._due.is_set()
+
+
+async def test_folding_does_not_run_far_ahead_of_its_checkpoint() -> None:
+    """The state that is not stored yet, and the batches that wait, have a bound. It goes on while one is written."""
+    here, waiting = await far_ahead()
+    assert here._due.is_set()
+    of = here._assignment
+    assert of is not None
+    writing = asyncio.create_task(here._checkpoint(of))
+    await asyncio.wait_for(waiting, 30)
+    assert here.checkpoints == [of]
+    assert not writing.done()
+    assert here._intake.events == 0
+    await asyncio.wait_for(here._take(event(1)), 30)
+    here.written.set()
+    await writing
+
+
+@pytest.mark.parametrize("why", ["revoked", "told to stop"])
+async def test_who_is_far_ahead_waits_for_no_checkpoint_that_nobody_will_make(why: str) -> None:
+    here, waiting = await far_ahead()
+    here.written.set()
+    await (here._revoked(None, set()) if why == "revoked" else here.finish())
+    await asyncio.wait_for(waiting, 30)
+
+
+async def test_told_to_stop_within_a_batch_it_waits_for_no_checkpoint_either() -> None:
+    here = Bare()
+    here._intake.events = agents.AHEAD * SETTINGS.checkpoint_events
+    here._intake.within = lambda: setattr(here, "_closing", True)
+    await asyncio.wait_for(here._take(event(0)), 30)
 
 
 async def test_revoked_is_forgotten_whole() -> None:
