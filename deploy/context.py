@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
 from psycopg import conninfo
@@ -153,12 +153,15 @@ def shell(settings: Settings, *, secrets: bool) -> dict[str, str]:
     out = exports(settings, secrets=secrets)
     if secrets:
         url = urlsplit(settings.database_url)
+        query = dict(parse_qsl(url.query))
         found = {
             "PGHOST": url.hostname,
             "PGPORT": str(url.port or 5432),
             "PGUSER": unquote(url.username or ""),
             "PGPASSWORD": unquote(url.password or ""),
             "PGDATABASE": url.path.lstrip("/"),
+            "PGSSLMODE": query.get("sslmode"),
+            "PGSSLROOTCERT": query.get("sslrootcert"),
             "REDISCLI_AUTH": settings.redis_password,
         }
         out |= {name: value for name, value in found.items() if value}

@@ -84,6 +84,10 @@ def test_secrets_only_when_asked(tmp_path: Path) -> None:
     assert not {"DATABASE_URL", "REDIS_PASSWORD", "PGPASSWORD", "REDISCLI_AUTH"} & set(plain)
     assert not [value for value in plain.values() if "hush" in value or "pa%40ss" in value]
     full = context.shell(settings, secrets=True)
+    assert not {"PGSSLMODE", "PGSSLROOTCERT"} & set(full)
+    here["DATABASE_URL"] += "?sslmode=verify-full&sslrootcert=/some%20where/ca.pem"
+    full = context.shell(context.load(here), secrets=True)
+    assert (full["PGSSLMODE"], full["PGSSLROOTCERT"]) == ("verify-full", "/some where/ca.pem")
     assert (full["PGHOST"], full["PGPORT"], full["PGUSER"], full["PGPASSWORD"], full["PGDATABASE"]) == (
         "h", "77", "me", "pa@ss", "db",
     )  # fmt: skip
