@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -108,16 +109,19 @@ def sources(
     half_life_ms: float = HALF_LIFE_MS,
 ) -> Sources:
     """What acts at ``at`` (ms)."""
-    rows = [
-        (one.x, one.y, one.intensity * 2.0 ** (-max(0, at - one.timestamp) / half_life_ms), 0.0, 0.0)
-        for one in particles
-        if one.x is not None
-    ]
-    placed = len(rows)
-    for harmonic in (harmonic for one in quantum_fields for harmonic in one.data.get("harmonics", ())):
-        rows.append((harmonic["x"], harmonic["y"], harmonic["amplitude"], harmonic["frequency"], harmonic["phase"]))
-    table = np.array(rows, dtype=np.float64).reshape(-1, 5)
-    return Sources(table[:, :2], table[:, 2], table[:, 3], table[:, 4], placed)
+    placed = [one for one in particles if one.x is not None]
+    x, y, intensity, timestamp = (
+        np.fromiter(map(attrgetter(name), placed), np.float64, len(placed))
+        for name in ("x", "y", "intensity", "timestamp")
+    )
+    faded = intensity * np.exp2(-np.maximum(0.0, at - timestamp) / half_life_ms)
+    names = ("x", "y", "amplitude", "frequency", "phase")
+    harmonics = [harmonic for one in quantum_fields for harmonic in one.data.get("harmonics", ())]
+    rows = [[one[name] for name in names] for one in harmonics]
+    sounding = np.array(rows, dtype=np.float64).reshape(-1, len(names))
+    still = np.zeros((len(placed), 2))
+    table = np.concatenate([np.column_stack([x, y, faded, still]), sounding])
+    return Sources(table[:, :2], table[:, 2], table[:, 3], table[:, 4], len(placed))
 
 
 def common_phase(quantum_fields: Sequence[Remembered]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from projections.field import CELLS_MAX, Box
 from projections.gateway import calculator
 from projections.gateway.calculator import THREADS, WAITING_MAX, Asked, Calculator, compute
 from projections.gateway.problems import Problem
@@ -86,6 +88,26 @@ async def test_a_hundred_are_kept_those_asked_for_last(counted: list[Any]) -> No
     assert len(one._kept) == 100
     assert (await one.strength(SEEN, POSITIONS, at(0))).cached
     assert not (await one.strength(SEEN, POSITIONS, at(1))).cached
+
+
+async def test_a_full_cache_holds_less_than_fifty_megabytes() -> None:
+    """The most cells, each with as many digits as a number can have."""
+    long = tuple(
+        SimpleNamespace(x=x, y=0.0, intensity=0.1234567890123456, timestamp=SEEN.at - 20_000_000, data={})
+        for x in (0.1, 3.3)
+    )
+    one, kept = Calculator(Settings(strength_kept=2)), Settings().strength_kept
+    tracemalloc.start()
+    try:
+        for shift in range(2):
+            asked = Asked(128, 128, Box(-4.0, -4.0, 4.0 + shift, 4.0), resonance=0.9876543210987654)
+            found = await one.strength(Seen(particles=long), POSITIONS, asked)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(bytes(found.values)) / CELLS_MAX > 20
+    assert len(one._kept) == 2
+    assert held / 2 * kept < 50e6
 
 
 async def test_for_five_seconds(counted: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
