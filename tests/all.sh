@@ -18,6 +18,8 @@ for folder in tests/*/; do # whatever is none of them, so that a new folder is n
     compgen -G "$folder/test_*.py" > /dev/null || continue
     [[ " ${pure[*]} tests/faults ${smaller[*]} ${face[*]} ${beside[*]} ${locked[*]} " == *" $folder "* ]] || rest+=("$folder")
 done
+# Brokers of tests live for a minute, of which the JVM's second compiler is half of the CPU.
+export JAVA_TOOL_OPTIONS="${JAVA_TOOL_OPTIONS:--XX:TieredStopAtLevel=1}"
 logs=$(mktemp -d)
 pids=()
 trap 'rm -rf "$logs"; [ -z "${pids[*]}" ] || kill "${pids[@]}" 2> /dev/null' EXIT

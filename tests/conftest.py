@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
+
+# A shell's background job ignores Ctrl-C, and so would everything that is started here and has to hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("field", deadline=None)  # a test of what is true says nothing of how fast
 settings.load_profile("field")

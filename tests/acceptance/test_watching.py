@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -59,15 +60,17 @@ def on_a_terminal(stack: Stack) -> None:
     )  # fmt: skip
     os.close(theirs)
     drawn, end = b"", time.monotonic() + 60
-    while drawn.count(b"uncommitted") < 3:
-        assert time.monotonic() < end, drawn
-        drawn += os.read(ours, 65_536)
-    process.send_signal(signal.SIGINT)
-    while process.poll() is None:
-        try:
+    try:
+        while drawn.count(b"uncommitted") < 3:
+            assert time.monotonic() < end, drawn
             drawn += os.read(ours, 65_536)
-        except OSError:
-            break
-    assert process.wait(30) == 130
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # it has ended
+            while time.monotonic() < end:
+                drawn += os.read(ours, 65_536)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
     assert b"Traceback" not in drawn
-    os.close(ours)

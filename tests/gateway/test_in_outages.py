@@ -118,8 +118,9 @@ async def test_a_silent_broker_fills_nothing(broker: Broker, fragile: Settings) 
         batch = [breath() for _ in range(20)]
         answers = await asyncio.gather(*(it.client.post(SYNC, json=batch) for _ in range(5)))
         assert {answer.status_code for answer in answers} == {503}
-        codes = sorted(answer.json()["code"] for answer in answers)
-        assert codes == ["busy"] * 3 + ["not_acknowledged"] * 2, "there was room for 50 events"
+        codes = [answer.json()["code"] for answer in answers]
+        assert codes.count("busy") == 3, "there was room for 50 events"
+        assert codes.count("not_acknowledged") + codes.count("log_away") == 2, "one is sent, the other waits behind it"
         slow = next(answer.json() for answer in answers if answer.json()["code"] == "not_acknowledged")
         assert {one["reason"] for one in slow["events"]} == {"not_stored"}
         assert (slow["accepted"], slow["positions"]) == (0, {})
