@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from streams.events import Event
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.native import library
-from streams.native.fold import KEYS_OPEN, NativeFold
+from streams.native.fold import NativeFold
 from streams.settings import Settings
 
 GC_THRESHOLDS: Final = (50_000, 20, 100)
@@ -52,7 +52,7 @@ def name(settings: Settings) -> str:
 def make(partition: int, settings: Settings) -> Fold:
     """An empty fold of a partition; raises SettingError as ``is_compiled``."""
     if is_compiled(settings):
-        open_max = KEYS_OPEN // settings.partitions
+        open_max = settings.keys_open // settings.partitions
         fold = NativeFold(library.load(), partition, settings.shards, settings.rules, open_max)
         fold.expect(settings)
         return fold

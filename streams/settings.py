@@ -85,6 +85,9 @@ class Settings:
     shards: int = setting(
         "FIELD_SHARDS", 64, "per partition; a shard's record should stay under 256 KB", minimum=1, maximum=65_536
     )
+    keys_open: int = setting(
+        "FIELD_KEYS_OPEN", 262_144, "in all partitions, 2 KB each; beyond them memory is saved, and folding slower"
+    )
     replication: int = setting(
         "FIELD_REPLICATION", 1, "copies of each topic; 3 in production, then 2 must have a write", minimum=1
     )

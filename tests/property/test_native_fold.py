@@ -19,20 +19,20 @@ from streams.errors import FoldVersionError
 from streams.events import TIMESTAMP_MS_MAX, Event
 from streams.fold.partition import PartitionFold
 from streams.fold.rules import Rules
-from streams.native.fold import KEYS_OPEN, NativeFold, NativeFoldError
+from streams.native.fold import NativeFold, NativeFoldError
 from streams.simulate import Fleet, items
 from streams.validate import read_record
 from tests.benchmarks.events import events as benchmark_events
 from tests.golden.write import VECTORS, read_log, read_vector
 from tests.property.profile import law
 from tests.property.strategies import RULES, World, split, worlds
-from tests.property.twins import WRITER, Twins, play
+from tests.property.twins import MANY, WRITER, Twins, play
 from tests.worlds import START_S, event_id, say
 
 TINY = tuple({**rules, "slots": 2, "sequence_window": 5, "weight_touch": 0, "breath_ms": 900} for rules in RULES)
 """Bounds that even a small world reaches."""
 SEQ_MAX = 2**63 - 1
-OPEN = st.sampled_from((0, 2, KEYS_OPEN))
+OPEN = st.sampled_from((0, 2, MANY))
 """Every key is packed at every checkpoint, many are, none is."""
 CUTS = st.lists(st.integers(0, 9), min_size=1, max_size=5)
 STEPS = st.lists(
@@ -64,7 +64,7 @@ def test_worlds(
 def test_extremes(native: ctypes.CDLL, world: World, seed: int) -> None:
     """The ends of what an event may say, in the middle of an ordinary life."""
     chance = random.Random(seed)
-    twins = Twins(native, 2, Rules(**world.rules), chance.choice((0, KEYS_OPEN)))
+    twins = Twins(native, 2, Rules(**world.rules), chance.choice((0, MANY)))
     shift = chance.choice((0, -START_S * 1000, TIMESTAMP_MS_MAX - 3_000_000 - START_S * 1000))
     for at, event in enumerate(world.arrivals):
         event = msgspec.structs.replace(
@@ -88,7 +88,7 @@ def test_extremes(native: ctypes.CDLL, world: World, seed: int) -> None:
 def test_ties(native: ctypes.CDLL, seed: int) -> None:
     """Few moments, few ids, few people, all in one room: nearly every place in the order is taken twice."""
     chance = random.Random(seed)
-    twins = Twins(native, 1, Rules(lateness_ms=chance.choice((0, 999)), particles=5), chance.choice((0, KEYS_OPEN)))
+    twins = Twins(native, 1, Rules(lateness_ms=chance.choice((0, 999)), particles=5), chance.choice((0, MANY)))
     kinds = ("BLOOM", "BLOOM", "FIELD", "TOUCH", "OPT_OUT", "OPT_IN")
     for at in range(40):
         kind = chance.choice(kinds)
@@ -133,13 +133,13 @@ def test_conference(native: ctypes.CDLL, contacts_file: Path) -> None:
     play(Twins(native), contact_events(rows[:10_000]), size=7, between=400)
 
 
-@pytest.mark.parametrize(("rate", "rooms", "open_max"), [(500, 5, KEYS_OPEN), (20_000, 50, KEYS_OPEN), (500, 5, 100)])
+@pytest.mark.parametrize(("rate", "rooms", "open_max"), [(500, 5, MANY), (20_000, 50, MANY), (500, 5, 100)])
 def test_benchmark_events(native: ctypes.CDLL, rate: int, rooms: int, open_max: int) -> None:
     events = benchmark_events(20_000, devices=500, rooms=rooms, rate=rate, seed=3)
     play(Twins(native, open_max=open_max), events, size=100, between=20)
 
 
-@pytest.mark.parametrize("open_max", [0, KEYS_OPEN])
+@pytest.mark.parametrize("open_max", [0, MANY])
 @pytest.mark.parametrize("opts", [0.0, 0.001])
 def test_fleet(native: ctypes.CDLL, opts: float, open_max: int) -> None:
     """Phases of every kind: coherence and resonance are equal to the bit, or the bytes would differ."""
@@ -219,7 +219,7 @@ def test_what_cannot_be_is_said(native: ctypes.CDLL) -> None:
 def test_damaged_bytes_are_refused_or_read(native: ctypes.CDLL, seed: int) -> None:
     """Nothing that comes over the border brings the process down."""
     chance = random.Random(seed)
-    fold = NativeFold(native, 0, 1, open_max=chance.choice((0, KEYS_OPEN)))
+    fold = NativeFold(native, 0, 1, open_max=chance.choice((0, MANY)))
     fleet = items(Fleet(4, 4.0, seed % 16, START_S * 1000, opts=0.05))
     events = [item.event for item in islice(fleet, 60)]
     plain = msgspec.msgpack.encode(events)

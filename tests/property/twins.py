@@ -10,9 +10,11 @@ import msgspec
 from streams.events import Event
 from streams.fold.partition import Checkpoint, PartitionFold
 from streams.fold.rules import DEFAULT_RULES, Rules
-from streams.native.fold import KEYS_OPEN, NativeFold
+from streams.native.fold import NativeFold
 
 WRITER = "1-00000001"
+MANY = 1_000_000
+"""More keys than any of these tests has."""
 
 
 class Twins:
@@ -22,7 +24,7 @@ class Twins:
     """
 
     def __init__(
-        self, library: ctypes.CDLL, shards: int = 4, rules: Rules = DEFAULT_RULES, open_max: int = KEYS_OPEN
+        self, library: ctypes.CDLL, shards: int = 4, rules: Rules = DEFAULT_RULES, open_max: int = MANY
     ) -> None:
         self._make = lambda: (PartitionFold(0, shards, rules), NativeFold(library, 0, shards, rules, open_max))
         self.simple, self.native = self._make()

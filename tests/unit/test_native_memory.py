@@ -6,8 +6,6 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from streams import engine
 from streams.engine import Fold
 from streams.native.fold import NativeFold
@@ -48,26 +46,21 @@ def bytes_a_key(make: Callable[[], Fold]) -> float:
     return (heap_bytes() - before) / DEVICES
 
 
-@pytest.fixture
-def made(native_path: object) -> Callable[[], Fold]:
-    return lambda: engine.make(0, SETTINGS)
+def make(keys_open: int) -> Fold:
+    return engine.make(0, replace(SETTINGS, keys_open=keys_open))
 
 
-def test_keys_beyond_the_bound_are_packed(made: Callable[[], Fold], monkeypatch: pytest.MonkeyPatch) -> None:
-    held_open = bytes_a_key(made)
-    monkeypatch.setattr(engine, "KEYS_OPEN", DEVICES - 1)
-    assert bytes_a_key(made) < held_open / 2
+def test_keys_beyond_the_bound_are_packed(native_path: object) -> None:
+    held_open = bytes_a_key(lambda: make(DEVICES))
+    assert bytes_a_key(lambda: make(DEVICES - 1)) < held_open / 2
 
 
-def test_what_is_loaded_beyond_the_bound_is_packed(made: Callable[[], Fold], monkeypatch: pytest.MonkeyPatch) -> None:
-    fold = made()
+def test_what_is_loaded_is_packed(native_path: object) -> None:
+    before, fold = heap_bytes(), make(DEVICES)
     fold.fold(0, [say(f"device-{n:05}", "TOUCH", 1, room=None) for n in range(DEVICES)])
     records = fold.checkpoint(WRITER).records
-    taken = []
-    for bound in (DEVICES * 2, 0):
-        monkeypatch.setattr(engine, "KEYS_OPEN", bound)
-        before, loaded = heap_bytes(), made()
-        assert isinstance(loaded, NativeFold)
-        loaded.load(records)
-        taken.append(heap_bytes() - before)
-    assert taken[1] < taken[0] / 2
+    held_open = heap_bytes() - before
+    before, loaded = heap_bytes(), make(DEVICES)
+    assert isinstance(loaded, NativeFold)
+    loaded.load(records)
+    assert heap_bytes() - before < held_open / 2

@@ -28,15 +28,13 @@ impl Held {
         Held::Open(Box::new(Key::new(name)))
     }
 
-    /// The next key of a record, packed if it may be; and its watermark. Bad where it is none.
-    pub fn read(from: &mut Reader, pack: bool, rules: &Rules) -> Result<(Held, i64), Bad> {
+    /// The next key of a record, packed if it is settled; and its watermark. Bad where it is none.
+    pub fn read(from: &mut Reader, rules: &Rules) -> Result<(Held, i64), Bad> {
         let start = from.at;
         let key = read_key(from, rules)?;
         let watermark = key.watermark;
         let mut held = Held::Open(Box::new(key));
-        if pack {
-            held.pack(&from.bytes[start..from.at], rules);
-        }
+        held.pack(&from.bytes[start..from.at], rules);
         Ok((held, watermark))
     }
 

@@ -20,7 +20,7 @@ use crate::msgpack::{Bad, Reader};
 
 /// The shard of a record and its watermark; Bad when it is of another fold or of another number of shards. No more than
 /// `open_max` of its keys are open.
-pub fn read_shard(bytes: &[u8], shards: usize, open_max: usize, rules: &Rules) -> Result<(Shard, i64), Bad> {
+pub fn read_shard(bytes: &[u8], shards: usize, rules: &Rules) -> Result<(Shard, i64), Bad> {
     let from = &mut Reader::new(bytes);
     exactly(from.array()?, 9)?;
     let (version, _partition, _shard, found) = (from.str()?, from.int()?, from.int()?, from.int()?);
@@ -40,7 +40,7 @@ pub fn read_shard(bytes: &[u8], shards: usize, open_max: usize, rules: &Rules) -
     let (count, mut watermark) = (from.map()?, -1);
     shard.keys.reserve_exact(count);
     for _ in 0..count {
-        let (held, reached) = Held::read(from, shard.open >= open_max, rules)?;
+        let (held, reached) = Held::read(from, rules)?;
         watermark = watermark.max(reached);
         shard.open += usize::from(held.is_open());
         shard.keys.push(held);

@@ -105,8 +105,7 @@ impl PartitionFold {
 
     /// Take a shard's state from its changelog record.
     pub fn load_shard(&mut self, number: usize, record: &[u8]) -> Result<(), Bad> {
-        let share = self.open_max / self.shards.len();
-        let (shard, watermark) = read_shard(record, self.shards.len(), share, &self.rules)?;
+        let (shard, watermark) = read_shard(record, self.shards.len(), &self.rules)?;
         let place = self.shards.get_mut(number).ok_or(Bad("there is no such shard"))?;
         self.watermark = self.watermark.max(watermark);
         let count = shard.keys.len();
