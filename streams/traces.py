@@ -8,6 +8,7 @@ others. While it is off nothing is imported from here, and whoever could make a 
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -35,15 +36,15 @@ _QUIET: Final = {"record_exception": False, "set_status_on_exception": False}
 on: bool = False
 _provider: Any = None
 _tracer: Any = None
+_share: float = 0.0
 
 
 def start(role: str, settings: Settings) -> None:
     """From here on this process makes spans, if an address is set; raises SettingError where packages are missing.
 
-    ``role`` gateway decides about what comes from outside by FIELD_TRACES_SHARE, whatever a client asks for; all others
-    follow what is decided.
+    The gateway decides about what comes from outside (``publish``); whoever works on it follows what is decided.
     """
-    global on, _provider, _tracer
+    global on, _provider, _tracer, _share
     if not settings.traces_endpoint:
         return
     try:
@@ -51,17 +52,15 @@ def start(role: str, settings: Settings) -> None:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
     except ImportError as error:
         raise SettingError("FIELD_TRACES_ENDPOINT", f"needs packages that are missing ({error}): `make venv`") from None
-    share = TraceIdRatioBased(settings.traces_share)
-    sampler = ParentBased(share, remote_parent_sampled=share) if role == "gateway" else ParentBased(share)
     about = {
         "service.name": f"field-{role}",
         "service.namespace": "field",
         "field.generation": settings.generation,
     }
-    _provider = TracerProvider(sampler=sampler, resource=Resource.create(about), shutdown_on_exit=False)
+    _share = settings.traces_share
+    _provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=_address(settings.traces_endpoint), timeout=SEND_S)
     _provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=WAITING_MAX, schedule_delay_millis=1_000))
     _tracer = _provider.get_tracer("field")
@@ -83,7 +82,7 @@ def in_records(records: Sequence[Any]) -> list[bytes]:
     """
     found: list[bytes] = []
     for parent in _parents(records):
-        if int(parent[-2:], 16) & 1:
+        if _is_sampled(parent):
             found.append(parent)
             if len(found) == LINKS_MAX:
                 break
@@ -101,17 +100,21 @@ def _parents(records: Sequence[Any]) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def publish(parent: str, **about: str | int) -> Iterator[bytes | None]:
-    """A span of events on their way to the log, of a caller's ``parent`` (empty: none).
+    """A span of events on their way to the log, of a caller's ``parent`` (empty: none), for the share of requests.
 
-    What comes out is the header for their records, None where this is not sampled. Only while ``on``.
+    What comes out is the header for their records, None where this is not sampled. A caller may ask not to be traced,
+    and not for more: a dice decides, because the ids of traces are the caller's. Only while ``on``.
     """
+    given = parent.encode("ascii", "replace")
+    if random.random() >= _share or (_FORM.fullmatch(given) and not _is_sampled(given)):
+        yield None
+        return
     from opentelemetry.trace import SpanKind
 
-    given = parent.encode("ascii", "replace")
     context = _context(given) if _FORM.fullmatch(given) else None
     with _tracer.start_as_current_span("publish", context, SpanKind.PRODUCER, attributes=about, **_QUIET) as span:
         at = span.get_span_context()
-        yield b"00-%032x-%016x-01" % (at.trace_id, at.span_id) if at.trace_flags.sampled else None
+        yield b"00-%032x-%016x-01" % (at.trace_id, at.span_id)
 
 
 @contextlib.contextmanager
@@ -127,6 +130,10 @@ def work(name: str, records: Sequence[Any], **about: str | int) -> Iterator[None
     links = [Link(get_current_span(other).get_span_context()) for other in others]
     with _tracer.start_as_current_span(name, first, SpanKind.CONSUMER, attributes=about, links=links, **_QUIET):
         yield
+
+
+def _is_sampled(parent: bytes) -> bool:
+    return bool(int(parent[-2:], 16) & 1)
 
 
 def _context(parent: bytes) -> Any:

@@ -109,6 +109,19 @@ def test_the_gateway_decides_by_its_share(
     assert len(collector.spans) == sampled
 
 
+def test_no_caller_is_traced_more_often(collector: Collector) -> None:
+    """Whichever ids it chooses: those that end in zeros are under every share of what an id can be."""
+    traces.start("gateway", Settings(traces_endpoint=collector.url, traces_share=0.05))
+    sampled = 0
+    try:
+        for number in range(2_000):
+            with traces.publish(header(f"{number + 1:016x}{1:016x}").decode()) as found:
+                sampled += found is not None
+    finally:
+        traces.stop()
+    assert 20 < sampled < 250
+
+
 async def test_a_record_has_the_trace_of_its_first_traced_event() -> None:
     def event(number: int) -> Event:
         found = read_record(json.dumps(breath("ana")).encode(), int(time.time() * 1_000) + number, LIMITS)[0]
