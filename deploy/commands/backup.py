@@ -131,7 +131,8 @@ def run_restore(args: argparse.Namespace) -> int:
     say = _aside if args.json else print
     check_settings(context.load(), found)
     settings = bringup.places(os.environ, say)
-    parts.start(settings, echo=say)
+    if parts.choose(settings)[0] != "none":  # whoever runs them starts them
+        parts.start(settings, echo=say)
     restored = restore(settings, args.folder, found, bar)
     if args.json:
         print_json(restored)

@@ -47,6 +47,7 @@ ROLES: Final = (
     Role("operator", "the commands of people: status, replays, dead letters", ("kafka", "postgres", "redis")),
     Role("migrator", "topics and schema", ("kafka", "postgres")),
     Role("backup", "copies log and database", ("kafka", "postgres")),
+    Role("restorer", "brings the log back into an empty place; the database's part is the admin's", ("kafka", "redis")),
 )
 
 
@@ -102,6 +103,11 @@ def kafka_grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
             Grant(topics, rejected, ("READ",)),
             Grant(topics, GENERATIONS, ("READ",), prefix=True),  # the state: what is restored is compared with it
         ),
+        "restorer": (
+            *(Grant(topics, name, ("READ", "WRITE", "CREATE")) for name in (events, changes, rejected)),
+            Grant(topics, GENERATIONS, ("READ", "WRITE", "CREATE"), prefix=True),
+            Grant(groups, GENERATIONS, ("READ",), prefix=True),
+        ),
     }
 
 
@@ -132,6 +138,7 @@ def redis_rules() -> dict[str, Sequence[str]]:
             *("+get", "+mget", "+exists", "+set", "+copy", "+expire", "+hmget", "+hset", "+pexpire", "+time"),
             *("+subscribe", "+unsubscribe"),
         ),
+        "restorer": (*(f"%R~{name}" for name in _HOT), *_ANYBODY, "+exists"),
         "operator": (
             *(f"~{name}" for name in _HOT),
             *("~consciousness:*", "~*:consciousness:*", "%R~field:generation"),

@@ -18,7 +18,7 @@ FOLDER = compose.FILE.parent
 FILES = {path.name: yaml.safe_load(path.read_text()) for path in (compose.FILE, FOLDER / "compose.production.yaml")}
 PRODUCTION = FILES["compose.production.yaml"]
 OURS = "the-field"
-ENDS = {"lock", "migrate", "backup", "operator"}
+ENDS = {"lock", "migrate", "backup", "restore", "operator"}
 """Services that do something and end: their exit code is their health."""
 WRITABLE = {"postgres": "its image's start writes into several folders of its own"}
 SECRET = re.compile(r"(PASSWORD|SECRET|_KEY|DATABASE_URL|TOKEN)$")
