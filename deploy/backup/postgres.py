@@ -144,14 +144,15 @@ def _started(tool: Tool, settings: Settings, words: list[str], **streams: Any) -
 @contextmanager
 def _seen(tool: Tool, given: dict[str, str]) -> Iterator[dict[str, str]]:
     """The variables with copies of the files that a program in another root would not see."""
-    files = [name for name in _FILES if name in given]
-    if tool.root is None or not files:
+    if tool.root is None:
         yield given
         return
+    files = [name for name in _FILES if name in given]
     with tempfile.TemporaryDirectory(dir=tool.root / "tmp") as folder:
         owner = (tool.root / "var/lib/postgresql").stat()
         os.chown(folder, owner.st_uid, owner.st_gid)
-        here = dict(given)
+        # over TLS libpq looks for certificates at home, and that of who we are is closed to its user
+        here = {**given, "HOME": f"/{Path(folder).relative_to(tool.root)}"}
         for name in files:
             copy = Path(folder) / name
             shutil.copyfile(given[name], copy)

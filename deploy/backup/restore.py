@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 import psycopg
+from psycopg.conninfo import make_conninfo
 from redis.exceptions import RedisError
 
 from deploy import backend, generations, positions
@@ -151,8 +152,14 @@ def _database(settings: Settings, folder: Path, found: Manifest) -> None:
     with rows.connect(settings.database_url) as connection:
         if wrong := rows.different(saved.tables, rows.tables(connection)):
             raise BackupError(f"what was restored has other rows than what was saved: {', '.join(wrong)}")
-    migrate.migrate(settings.database_url, retention_days=settings.retention_days)
-    _forget(settings)
+    ours = _as_owner(settings, saved.owner) if owners else settings
+    migrate.migrate(ours.database_url, retention_days=settings.retention_days)
+    _forget(ours)
+
+
+def _as_owner(settings: Settings, owner: str) -> Settings:
+    """Tables that are new belong to the owner of the others, who also gives the rights on all of them."""
+    return replace(settings, database_url=make_conninfo(settings.database_url, options=f"-c role={owner}"))
 
 
 def _extension(connection: rows.Connection, server: rows.Server, saved: manifest.Database) -> None:
@@ -184,7 +191,7 @@ def _forget(settings: Settings) -> None:
 
 async def _state(settings: Settings, found: Manifest) -> dict[str, str] | None:
     """The log folded into the changelog, as a replay does; compared with the backup's digests. Raises BackupError."""
-    runner = replaying.Runner(settings, Span(), found.log.ends, os.cpu_count() or 1, None)
+    runner = replaying.Runner(settings, Span(), found.log.ends, os.cpu_count() or 1, None, "restorer")
     if not await replaying.run(runner, settings, sum(found.log.ends.values()), NO_BRAKE):
         raise BackupError("it was stopped before the state was folded: clear the place, restore again")
     if found.state is None or found.state.fold_version != settings.rules.version:

@@ -18,6 +18,7 @@ from deploy.backup.restore import Restored, check_settings, restore
 from deploy.commands.archive import bar
 from deploy.commands.output import print_json
 from deploy.local import parts
+from deploy.locked.home import restoring
 from streams.errors import BackupError, InputError
 
 WAIT_S: Final = 60.0
@@ -133,7 +134,7 @@ def run_restore(args: argparse.Namespace) -> int:
     settings = bringup.places(os.environ, say)
     if parts.choose(settings)[0] != "none":  # whoever runs them starts them
         parts.start(settings, echo=say)
-    restored = restore(settings, args.folder, found, bar)
+    restored = restore(restoring(settings), args.folder, found, bar)
     if args.json:
         print_json(restored)
         return 0

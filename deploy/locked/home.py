@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from deploy.local import process
 from deploy.locked import accounts
-from deploy.locked.roles import ROLES
+from deploy.locked.roles import ADMIN, ROLES
 from streams.errors import SettingError
 from streams.settings import Settings
 
@@ -54,6 +54,14 @@ def as_role(settings: Settings, role: str) -> Settings:
         redis_tls=1,
         redis_ca_file=ca,
     )
+
+
+def restoring(settings: Settings) -> Settings:
+    """The settings with the accounts of a restore: the restorer's, and the admin's in PostgreSQL.
+
+    What a dump holds of TimescaleDB's catalog nobody but a superuser may write: it has jobs that run as anybody.
+    """
+    return replace(as_role(settings, "restorer"), database_url=as_role(settings, ADMIN).database_url)
 
 
 def database(settings: Settings) -> str:

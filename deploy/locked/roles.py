@@ -104,7 +104,9 @@ def kafka_grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
             Grant(topics, GENERATIONS, ("READ",), prefix=True),  # the state: what is restored is compared with it
         ),
         "restorer": (
-            *(Grant(topics, name, ("READ", "WRITE", "CREATE")) for name in (events, changes, rejected)),
+            Grant(topics, events, ("READ", "WRITE", "CREATE")),
+            Grant(topics, changes, ("READ", "WRITE", "CREATE")),  # the fold looks what it has told there
+            Grant(topics, rejected, ("WRITE", "CREATE")),
             Grant(topics, GENERATIONS, ("READ", "WRITE", "CREATE"), prefix=True),
             Grant(groups, GENERATIONS, ("READ",), prefix=True),
         ),

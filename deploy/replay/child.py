@@ -37,23 +37,24 @@ class Told(msgspec.Struct):
     events: int
 
 
-def command(partition: int, end: int, span: Span, rate: str) -> list[str]:
-    """Arguments that start one; ``rate`` as it is told on standard input."""
-    words = {"partition": str(partition), "end": str(end), "span": msgspec.json.encode(span).decode(), "rate": rate}
+def command(partition: int, end: int, span: Span, rate: str, role: str) -> list[str]:
+    """Arguments that start one; ``rate`` as it is told on standard input, ``role``: whose account it has."""
+    told = msgspec.json.encode(span).decode()
+    words = {"partition": str(partition), "end": str(end), "span": told, "rate": rate, "role": role}
     return [sys.executable, "-m", __name__, *(f"--{name}={word}" for name, word in words.items())]
 
 
 def main() -> int:
     """As the command line says; the exit code."""
     parser = argparse.ArgumentParser()
-    for name, kind in (("partition", int), ("end", int), ("span", str), ("rate", str)):
+    for name, kind in (("partition", int), ("end", int), ("span", str), ("rate", str), ("role", str)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.CRITICAL)  # whoever started it wants one line, the reason of its end
     span = msgspec.json.decode(args.span, type=Span, strict=False)
     rate = None if args.rate == "-" else float(args.rate)
     try:
-        return run(context.load(), args.partition, args.end, span, rate)
+        return run(context.load(role=args.role), args.partition, args.end, span, rate)
     except FieldError as error:
         print(f"field: {error}", file=sys.stderr)
         return error.exit_code

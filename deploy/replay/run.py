@@ -55,10 +55,14 @@ class Brake:
 
 
 class Runner:
-    """Runs the processes. ``ends``: offset after the last record to fold, by partition."""
+    """Runs the processes. ``ends``: offset after the last record to fold, by partition; ``role``: their account's."""
 
-    def __init__(self, ours: Settings, span: Span, ends: Mapping[int, int], processes: int, rate: float | None) -> None:
+    def __init__(
+        self, ours: Settings, span: Span, ends: Mapping[int, int], processes: int, rate: float | None,
+        role: str = "operator",
+    ) -> None:  # fmt: skip
         self._ours = ours
+        self._role = role
         self._span = span
         self._ends = dict(ends)
         self._rate = rate
@@ -105,7 +109,7 @@ class Runner:
             if self.stopping:
                 return False
             child = await asyncio.create_subprocess_exec(
-                *command(partition, self._ends[partition], self._span, self._share()),
+                *command(partition, self._ends[partition], self._span, self._share(), self._role),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

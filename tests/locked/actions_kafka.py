@@ -171,10 +171,14 @@ async def change_broker(settings: Settings) -> None:
                 check(code)
 
 
-async def delete_records(settings: Settings) -> None:
-    place = TopicPartition(settings.events_topic, 0)
-    async with admin_of(settings) as admin:
-        await admin.delete_records({place: RecordsToDelete(before_offset=0)})
+def delete_records(topic: Callable[[Settings], str]) -> Action:
+    async def act(settings: Settings) -> None:
+        await known(settings, topic(settings))
+        place = TopicPartition(topic(settings), 0)
+        async with admin_of(settings) as admin:
+            await admin.delete_records({place: RecordsToDelete(before_offset=0)})
+
+    return act
 
 
 def run(action: Action, settings: Settings) -> None:

@@ -68,17 +68,8 @@ class Locked:
 @pytest.fixture(scope="session")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     """It is up."""
-    home = tmp_path_factory.mktemp("locked") / "home"
-    settings = Settings(
-        home=str(home), parts=os.environ.get("FIELD_PARTS", "auto"), locked=1, partitions=2, shards=8,
-        kafka_brokers=f"127.0.0.1:{loopback.free()}", redis_port=loopback.free(), log_level="DEBUG",
-        database_url=f"postgresql://nobody:nothing@127.0.0.1:{loopback.free()}/field", checkpoint_ms=200,
-        **{f"{role}_metrics_port": 0 for role in ("worker", "projector", "publisher", "gateway")}, gateway_port=0,
-    )  # fmt: skip
-    if parts.choose(settings)[0] != "local":
-        pytest.skip("the locked set-up is for parts that run as local processes: FIELD_PARTS=local where apt has them")
-    found = Locked(Stack(settings))
-    _plant(found, home)
+    found = planted(tmp_path_factory.mktemp("locked") / "home")
+    home = found.stack.home
     watch = Watch()
     watch.start()
     try:
@@ -90,6 +81,21 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
         watch.end()
         found.stack.field("clean")
         cache.remove(home)
+
+
+def planted(home: Path) -> Locked:
+    """A locked home with secrets of our own choice; nothing of it is started."""
+    settings = Settings(
+        home=str(home), parts=os.environ.get("FIELD_PARTS", "auto"), locked=1, partitions=2, shards=8,
+        kafka_brokers=f"127.0.0.1:{loopback.free()}", redis_port=loopback.free(), log_level="DEBUG",
+        database_url=f"postgresql://nobody:nothing@127.0.0.1:{loopback.free()}/field", checkpoint_ms=200,
+        **{f"{role}_metrics_port": 0 for role in ("worker", "projector", "publisher", "gateway")}, gateway_port=0,
+    )  # fmt: skip
+    if parts.choose(settings)[0] != "local":
+        pytest.skip("the locked set-up is for parts that run as local processes: FIELD_PARTS=local where apt has them")
+    found = Locked(Stack(settings))
+    _plant(found, home)
+    return found
 
 
 def _plant(found: Locked, home: Path) -> None:
