@@ -142,8 +142,8 @@ def _database(settings: Settings, folder: Path, found: Manifest) -> None:
         if server.major < saved.server:
             raise BackupError(f"the dump is of PostgreSQL {saved.server}, this server is {server.major}")
         tool = postgres.find(settings, "pg_restore", max(server.major, saved.server))
+        owners = _owner_is_here(connection, saved.owner)
         _extension(connection, server, saved)
-        owners = connection.execute(query("backup_account"), (saved.owner,)).fetchone() == (True,)
         connection.execute("SELECT timescaledb_pre_restore()")
         try:
             postgres.restore(tool, settings, folder / saved.dump.name, owners=owners)
@@ -155,6 +155,16 @@ def _database(settings: Settings, folder: Path, found: Manifest) -> None:
     ours = _as_owner(settings, saved.owner) if owners else settings
     migrate.migrate(ours.database_url, retention_days=settings.retention_days)
     _forget(ours)
+
+
+def _owner_is_here(connection: rows.Connection, owner: str) -> bool:
+    """Whether the tables stay the owner's, else they become ours; raises BackupError where that shuts others out."""
+    if connection.execute(query("backup_account"), (owner,)).fetchone() == (True,):
+        return True
+    if connection.execute(query("backup_locked")).fetchone() == (True,):
+        raise BackupError(f"the backup is of a field without locks, its tables are those of {owner}, who has no "
+                          "account here: restore it without locks (deploy/SECURITY.md)")  # fmt: skip
+    return False
 
 
 def _as_owner(settings: Settings, owner: str) -> Settings:

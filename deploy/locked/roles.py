@@ -105,8 +105,7 @@ def kafka_grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
         ),
         "restorer": (
             Grant(topics, events, ("READ", "WRITE", "CREATE")),
-            Grant(topics, changes, ("READ", "WRITE", "CREATE")),  # the fold looks what it has told there
-            Grant(topics, rejected, ("WRITE", "CREATE")),
+            *(Grant(topics, name, ("WRITE", "CREATE")) for name in (changes, rejected)),
             Grant(topics, GENERATIONS, ("READ", "WRITE", "CREATE"), prefix=True),
             Grant(groups, GENERATIONS, ("READ",), prefix=True),
         ),

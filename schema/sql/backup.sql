@@ -12,6 +12,10 @@ FROM pg_class WHERE oid = 'schema_migrations'::regclass
 -- name: backup_account
 SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s AND rolname <> current_user)
 
+-- name: backup_locked
+-- Whether tables belong to the migrator here (`field lock postgres`), whoever connects.
+SELECT to_regrole('field_migrator') IS NOT NULL
+
 -- name: backup_offered
 SELECT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = %s AND version = %s)
 

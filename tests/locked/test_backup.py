@@ -9,14 +9,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from deploy.backup import manifest
+from deploy.backup.manifest import Manifest
 from deploy.local import cache
 from deploy.locked import accounts
 from tests.acceptance.stack import Stack, environment
 from tests.locked.conftest import Locked, planted
 from tests.locked.test_canaries import found
 
+DAMAGED = 15
 ROWS = "SELECT id, log_partition, log_offset, received, data FROM consciousness_events ORDER BY 2, 3, id"
 OWNERS = (
     "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class"
@@ -59,8 +62,8 @@ def test_a_backup_comes_back_on_other_locked_servers(
     locked: Locked, saver: Stack, place: Locked, tmp_path: Path
 ) -> None:
     folder = tmp_path / "backups"
-    locked.stack.field("simulate", "--devices", "30", "--rate", "300", "--malformed", "0.02", "--seed", "3",
-                       "--duration", "2")  # fmt: skip
+    locked.stack.field("simulate", "--devices", "30", "--rate", "500", "--malformed", "0.02", "--seed", "3",
+                       "--duration", "1")  # fmt: skip
     locked.stack.field("wait", "--timeout", "60")
     made = saver.json("backup", str(folder))
     saved = manifest.load(folder)
@@ -68,7 +71,8 @@ def test_a_backup_comes_back_on_other_locked_servers(
     assert made["events"] > 400
     assert made["letters"] > 0
 
-    restored = place.stack.json("restore", str(folder))
+    check_foreign(place, folder, saved)
+    restored = place.stack.json("restore", str(folder), "--at", saved.name)
     assert restored["state"] == saved.state.tables
     assert [restored[name] for name in ("rows", "events", "letters")] == [
         made[name] for name in ("rows", "events", "letters")
@@ -83,6 +87,14 @@ def test_a_backup_comes_back_on_other_locked_servers(
     assert b"pg_dump\0" in lines
     assert b"pg_restore\0" in lines
     assert found(locked, lines) + found(place, lines) == []
+
+
+def check_foreign(place: Locked, folder: Path, saved: Manifest) -> None:
+    """One of a field without locks, whose tables are another account's, is refused before anything of it is there."""
+    later = replace(saved, name="29990101T000000Z", database=replace(saved.database, owner="field"))
+    (folder / f"{later.name}{manifest.UNFINISHED}").mkdir()
+    manifest.store(folder, later)
+    assert "without locks" in place.stack.field("restore", str(folder), code=DAMAGED)
 
 
 def asked(where: Locked, role: str, statement: str) -> list[tuple[Any, ...]]:
