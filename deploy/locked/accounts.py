@@ -53,7 +53,7 @@ def password(folder: Path, server: str, role: str) -> str:
     try:
         found = path.read_text().strip()
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; `field lock passwords` makes it") from None
+        raise InputError(f"{path}: {error.strerror}; `field lock make` makes it") from None
     if not found:
         raise InputError(f"{path} is empty")
     return found

@@ -95,7 +95,7 @@ def certificate(ca: Path, pem: Path, key: Path) -> ssl.SSLContext:
     """Who we are, and who the brokers must be; raises SettingError that names the file."""
     for path in (ca, pem, key):
         if not path.is_file():
-            raise SettingError("the admin's certificate", f"{path}: no such file; `field lock certificates` makes it")
+            raise SettingError("the admin's certificate", f"{path}: no such file; `field lock make` makes it")
     context = ssl.create_default_context(cafile=str(ca))
     context.load_cert_chain(pem, key)
     return context
