@@ -21,7 +21,7 @@ from streams.settings import Settings
 HERE = {"127.0.0.1", "localhost"}
 
 
-@pytest.mark.parametrize("module", ["bring", "native"])
+@pytest.mark.parametrize("module", ["bring", "native", "page"])
 def test_what_set_up_runs_before_pip_has_brought_anything_needs_nothing(module: str) -> None:
     """``-S``: no installed packages."""
     code = f"import sys; sys.path.insert(0, {str(context.clone())!r}); import deploy.local.{module}"
