@@ -12,12 +12,20 @@ from deploy.local.cache import Echo
 from streams.settings import Settings
 
 FILE = Path(__file__).resolve().parent.parent / "compose.yaml"
-IMAGES = {"kafka": "apache/kafka:4.1.0", "postgres": "timescale/timescaledb-ha:pg17", "redis": "redis:7"}
+IMAGES = {
+    "kafka": "apache/kafka:4.1.2",
+    "postgres": "timescale/timescaledb-ha:pg17.11-ts2.30.1",
+    "redis": "redis:7.4.11",
+}
+"""The newest patches, looked up on 2026-11-28. A new one is named here first; a test holds all compose files and
+manifests to these three tables. A database with policies is restored by the same version of TimescaleDB only."""
+
+FRONT_IMAGES = {"nginx": "nginx:1.30.7-alpine"}
 
 MONITORING_IMAGES = {
-    "prometheus": "prom/prometheus:v2.53.4",
-    "alertmanager": "prom/alertmanager:v0.28.1",
-    "grafana": "grafana/grafana:11.6.0",
+    "prometheus": "prom/prometheus:v3.13.1",
+    "alertmanager": "prom/alertmanager:v0.34.1",
+    "grafana": "grafana/grafana:12.4.10",
 }
 
 _ALL = ["--profile", "monitoring"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.local import compose
+from deploy.local import compose, kafka
 from deploy.nginx import render
 from streams.settings import Settings, known, read
 
@@ -22,7 +22,7 @@ ENDS = {"lock", "migrate", "backup", "restore", "operator"}
 """Services that do something and end: their exit code is their health."""
 WRITABLE = {"postgres": "its image's start writes into several folders of its own"}
 SECRET = re.compile(r"(PASSWORD|SECRET|_KEY|DATABASE_URL|TOKEN)$")
-VERSION = re.compile(r"^[^:$]+:[a-z]*\d+[0-9a-z.-]*$")
+PATCH = re.compile(r"^[^:$]+:(pg|v)?\d+\.\d+(\.\d+)?[0-9a-z.-]*$")
 
 
 def services() -> list[Any]:
@@ -54,7 +54,6 @@ def test_every_service_says_how_it_is_and_of_which_version(
     else:
         assert service["restart"] == "unless-stopped"
         assert {"test", "interval", "timeout", "retries"} <= service["healthcheck"].keys()
-    assert ours(service) or VERSION.fullmatch(service["image"]), service["image"]
     named = {str(volume).partition(":")[0] for volume in service.get("volumes", [])}
     assert {volume for volume in named if re.fullmatch(r"[a-z0-9-]+", volume)} <= found["volumes"].keys()
 
@@ -70,6 +69,16 @@ def test_settings_are_settings_and_those_of_whom_it_waits_for_are_there(
         ends = wanted["condition"] == "service_completed_successfully"
         assert ends == (other in ENDS)
         assert other in found["services"]
+
+
+def test_everybody_runs_the_same_images_each_to_the_patch() -> None:
+    named = {*compose.IMAGES.values(), *compose.FRONT_IMAGES.values(), *compose.MONITORING_IMAGES.values()}
+    assert all(PATCH.fullmatch(image) for image in named)
+    for path in [*FOLDER.glob("compose*.yaml"), *(FOLDER / "kubernetes").rglob("*.yaml")]:
+        images = set(re.findall(r"^\s*(?:- )?image: (\S+)$", path.read_text(), re.MULTILINE))
+        assert {image for image in images if OURS not in image} <= named, path.name
+    line = compose.IMAGES["kafka"].partition(":")[2].rpartition(".")[0]
+    assert line == kafka.VERSION.rpartition(".")[0], "what the tests run on"
 
 
 @pytest.mark.parametrize("file", FILES)
