@@ -15,7 +15,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
-from streams.errors import PartUnavailable
+from streams.errors import PartUnavailable, SettingError
 from streams.health import Health
 from streams.settings import Settings
 from streams.validate import REASONS
@@ -111,8 +111,10 @@ BUILD_INFO = Gauge(
     "field_build_info", "1 for what this process was made of", ["version", "fold_version", "python_version"],
     registry=REGISTRY,
 )  # fmt: skip
-DISK_FREE = Gauge("field_disk_free_bytes", "Free on the disk of FIELD_HOME", registry=REGISTRY)
-DISK_SIZE = Gauge("field_disk_size_bytes", "Size of that disk", registry=REGISTRY)
+DISK_FREE = Gauge(
+    "field_disk_free_bytes", "Free on the disks of FIELD_HOME and FIELD_DISKS", ["folder"], registry=REGISTRY
+)
+DISK_SIZE = Gauge("field_disk_size_bytes", "Size of those disks", ["folder"], registry=REGISTRY)
 
 for _metric, _values in (
     (EVENTS_REJECTED, REASONS),
@@ -129,10 +131,11 @@ def serve(role: str, settings: Settings, health: Health | None = None) -> int:
 
     ``role`` is worker, projector, publisher, gateway or replay; the port comes from ``settings`` (0: any free one);
     ``health`` answers beside the metrics.
-    Returns the port; raises PartUnavailable when it is taken.
+    Returns the port; raises PartUnavailable when it is taken, SettingError.
     """
     port = int(getattr(settings, f"{role}_metrics_port"))
     host = settings.metrics_host
+    watched = disks(settings)
     try:
         server, _thread = start_http_server(port, addr=host, registry=REGISTRY)
     except OSError as error:
@@ -143,7 +146,8 @@ def serve(role: str, settings: Settings, health: Health | None = None) -> int:
         server.set_app(health.beside(server.get_app()))
     PROCESS_INFO.labels(role).set(1)
     BUILD_INFO.labels(version("the-field"), settings.rules.version, platform.python_version()).set(1)
-    _watch_disk(Path(settings.home))
+    for folder in watched:
+        _watch_disk(folder)
     port = int(server.server_port)
     logging.getLogger("field.process").info("%s: metrics on http://%s:%d/metrics", role, host, port)
     return port
@@ -154,11 +158,21 @@ def status_class(status: int) -> str:
     return f"{status // 100}xx"
 
 
-def _watch_disk(home: Path) -> None:
-    """The disk on which the folder is, or will be; looked at when somebody asks."""
-    there = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.is_dir())
-    DISK_FREE.set_function(lambda: shutil.disk_usage(there).free)
-    DISK_SIZE.set_function(lambda: shutil.disk_usage(there).total)
+def disks(settings: Settings) -> list[Path]:
+    """Folders whose disks matter: FIELD_HOME, which may not be there yet, and FIELD_DISKS. Raises SettingError."""
+    home = Path(settings.home).absolute()
+    found = [next(folder for folder in (home, *home.parents) if folder.is_dir())]
+    for name in filter(None, (part.strip() for part in settings.disks.split(","))):
+        if not Path(name).is_dir():
+            raise SettingError("FIELD_DISKS", f"{name} is no folder")
+        found.append(Path(name).absolute())
+    return found
+
+
+def _watch_disk(folder: Path) -> None:
+    """Looked at when somebody asks."""
+    DISK_FREE.labels(str(folder)).set_function(lambda: shutil.disk_usage(folder).free)
+    DISK_SIZE.labels(str(folder)).set_function(lambda: shutil.disk_usage(folder).total)
 
 
 def page() -> str:

@@ -52,6 +52,9 @@ class Settings:
         "REDIS_CA_FILE", "", "certificates (PEM) that Redis' must be signed by; empty: this machine's"
     )
     home: str = setting("FIELD_HOME", ".field", "folder of local parts, their logs and process files")
+    disks: str = setting(
+        "FIELD_DISKS", "", "folders, comma separated, whose disks are watched beside FIELD_HOME's; they must be there"
+    )
     parts: str = setting(
         "FIELD_PARTS",
         "auto",

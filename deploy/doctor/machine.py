@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from deploy import context, ports, processes
 from deploy.doctor.findings import Verdict, bad, ok, warn
-from streams import engine
+from streams import engine, metrics
 from streams.errors import SettingError
 from streams.settings import Settings
 
@@ -24,24 +24,23 @@ ROLES: Final = ("worker", "projector", "publisher", "gateway")
 
 
 class Machine(NamedTuple):
-    """What is looked at here."""
+    """What is looked at here; ``folder`` is where the least share of a disk is free."""
 
     settings: Settings
     requirements: Path
     files_max: int
     free_share: float
     free_bytes: int
+    folder: Path
 
 
 def ask(settings: Settings) -> Machine:
-    """One look."""
-    folder = Path(settings.home)
-    while not folder.exists():
-        folder = folder.parent
-    disk = shutil.disk_usage(folder)
+    """One look; raises SettingError."""
+    found = [(shutil.disk_usage(folder), folder) for folder in metrics.disks(settings)]
+    disk, folder = min(found, key=lambda one: one[0].free / one[0].total)
     files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     requirements = context.clone() / "requirements.txt"
-    return Machine(settings, requirements, files_max, disk.free / disk.total, disk.free)
+    return Machine(settings, requirements, files_max, disk.free / disk.total, disk.free, folder)
 
 
 def settings(it: Machine) -> Iterator[Verdict]:
@@ -96,7 +95,7 @@ def compiled_fold(it: Machine) -> Iterator[Verdict]:
 
 
 def disk(it: Machine) -> Iterator[Verdict]:
-    said = f"{it.free_bytes / (1 << 30):,.1f} GiB free ({it.free_share:.0%}) at {it.settings.home}"
+    said = f"{it.free_bytes / (1 << 30):,.1f} GiB free ({it.free_share:.0%}) at {it.folder}"
     if it.free_share < DISK_SHARE_BAD:
         yield bad(said, "make room now: a full disk stops Kafka and PostgreSQL")
     elif it.free_share < DISK_SHARE_WARN:

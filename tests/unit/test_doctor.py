@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from deploy.doctor.machine import Machine
 from deploy.local import loopback
 from projections.migrate import migrations
 from streams import topics
+from streams.errors import SettingError
 from streams.settings import Settings
 from tests.commands import SCHEMAS, valid
 
@@ -83,6 +85,15 @@ def test_nothing_is_said_of_what_is_well(tmp_path: Path) -> None:
 def test_this_machine(tmp_path: Path, check: str, over: dict[str, Any], state: str, word: str) -> None:
     ((found, _, advice),) = said(machine.CHECKS, a_machine(tmp_path, **over), check)
     assert (found, word in advice) == (state, True), advice
+
+
+def test_the_fullest_disk_is_the_one_that_is_told_of(tmp_path: Path) -> None:
+    other = Path("/dev/shm")
+    found = machine.ask(replace(ALL, home=str(tmp_path), disks=str(other)))
+    shares = {folder: shutil.disk_usage(folder).free / shutil.disk_usage(folder).total for folder in (tmp_path, other)}
+    assert found.folder == min(shares, key=lambda folder: shares[folder])
+    with pytest.raises(SettingError, match=r"FIELD_DISKS: .*nowhere is no folder"):
+        machine.ask(replace(ALL, home=str(tmp_path), disks=f"{other}, {tmp_path / 'nowhere'}"))
 
 
 def test_packages_of_other_versions(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -90,6 +91,17 @@ async def test_probes_hear_it_beside_the_metrics(waits: str) -> None:
     assert await asyncio.to_thread(asked, port, "/health") == (200, told)
     with await asyncio.to_thread(urlopen, f"http://127.0.0.1:{port}/metrics") as answer:
         assert b"field_process_info" in answer.read()
+
+
+async def test_every_disk_that_is_named_is_watched(tmp_path: Path) -> None:
+    other = tmp_path / "volumes"
+    other.mkdir()
+    port = metrics.serve("worker", Settings(worker_metrics_port=0, home=str(tmp_path / "home"), disks=str(other)))
+    with await asyncio.to_thread(urlopen, f"http://127.0.0.1:{port}/metrics") as answer:
+        text = answer.read().decode()
+    for folder in (tmp_path, other):
+        assert f'field_disk_free_bytes{{folder="{folder}"}} ' in text
+        assert f'field_disk_size_bytes{{folder="{folder}"}} ' in text
 
 
 def test_a_real_loop_is_asked_by_another_thread() -> None:
