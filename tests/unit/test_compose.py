@@ -12,6 +12,7 @@ import yaml
 
 from deploy.local import compose, kafka
 from deploy.nginx import render
+from deploy.replay import runs
 from streams.settings import Settings, known, read
 
 FOLDER = compose.FILE.parent
@@ -44,10 +45,16 @@ def environment(service: dict[str, Any]) -> dict[str, str]:
     return service.get("environment", {})
 
 
+def filled(value: object) -> str:
+    """With the defaults of the variables in it."""
+    return re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", str(value))
+
+
 @pytest.mark.parametrize(("found", "name", "service"), services())
 def test_every_service_says_how_it_is_and_of_which_version(
     found: dict[str, Any], name: str, service: dict[str, Any]
 ) -> None:
+    assert {"cpus", "memory", "pids"} == service["deploy"]["resources"]["limits"].keys()
     if name in ENDS:
         assert service["restart"] == "no"
         assert "healthcheck" not in service
@@ -84,13 +91,14 @@ def test_everybody_runs_the_same_images_each_to_the_patch() -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_no_process_begins_before_topics_and_schema_are_there(file: str) -> None:
     found = FILES[file]["services"]
-    for role in ("worker", "projector", "publisher", *(name for name in found if name.startswith("gateway"))):
+    roles = [name for name in found if name.partition("-")[0] in ("worker", "projector", "publisher", "gateway")]
+    assert len(roles) >= 4
+    for role in roles:
         assert found[role]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
 @pytest.mark.parametrize(("name", "service"), of_production())
 def test_production_bounds_everything(name: str, service: dict[str, Any]) -> None:
-    assert {"cpus", "memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
     assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
     assert service["ulimits"]["nofile"]["hard"] >= 65_536
     assert name in ENDS or "stop_grace_period" in service or name == "redis"
@@ -118,7 +126,7 @@ def test_production_mounts_what_is_there_and_cannot_change_it(name: str, service
     for source, mode in mounts(service):
         if source.startswith("./"):
             assert (FOLDER / source).exists(), source
-        assert mode == "ro" or source.startswith("${FIELD_BACKUPS")
+        assert mode == "ro" or source.startswith(("${FIELD_BACKUPS", "${FIELD_OPERATOR"))
 
 
 def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -138,10 +146,10 @@ def test_each_of_our_processes_can_read_what_it_is_given(
         return
     given = {}
     for setting, value in environment(service).items():
-        filled = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", str(value))
-        if setting.endswith("_FILE") and filled.startswith("/run/secrets/"):
-            setting, filled = setting.removesuffix("_FILE"), "text"
-        given[setting] = "postgresql://a:b@postgres:5432/field" if filled == "text" and "URL" in setting else filled
+        text = filled(value)
+        if setting.endswith("_FILE") and text.startswith("/run/secrets/"):
+            setting, text = setting.removesuffix("_FILE"), "text"
+        given[setting] = "postgresql://a:b@postgres:5432/field" if text == "text" and "URL" in setting else text
     assert read(given)
 
 
@@ -152,7 +160,7 @@ def test_every_secret_is_somebodys() -> None:
 
 def test_topics_have_a_copy_on_every_broker() -> None:
     brokers = [name for name in PRODUCTION["services"] if name.startswith("kafka-")]
-    shared = environment(PRODUCTION["services"]["worker"])
+    shared = environment(PRODUCTION["services"]["worker-1"])
     assert int(shared["FIELD_REPLICATION"]) == len(brokers) == 3
     assert [where.partition(":")[0] for where in shared["KAFKA_BROKERS"].split(",")] == brokers
     numbers = {environment(PRODUCTION["services"][name])["NODE"] for name in brokers}
@@ -180,3 +188,49 @@ def test_nginx_knows_the_gateways_and_they_know_it() -> None:
 def test_what_nginx_needs_is_named_where_it_is_missing() -> None:
     with pytest.raises(render.InputError, match="FRONT_CERTIFICATE, FRONT_CERTIFICATE_KEY not set"):
         render.render({"FRONT_GATEWAYS": "server a:1;"})
+
+
+def test_each_worker_keeps_its_name_and_is_back_before_its_partitions_go() -> None:
+    workers = {name: one for name, one in PRODUCTION["services"].items() if name.startswith("worker-")}
+    lasting = {name: one for name, one in workers.items() if "profiles" not in one}
+    assert len(lasting) > 1
+    for name, one in workers.items():
+        assert environment(one).get("FIELD_INSTANCE") == (name if name in lasting else None)
+        assert int(environment(one)["FIELD_SESSION_TIMEOUT_S"]) > 10
+        assert "replicas" not in one["deploy"]
+
+
+@pytest.mark.parametrize("role", ["worker", "projector", "publisher"])
+def test_a_generation_beside_is_the_same_but_for_its_name_and_image(role: str) -> None:
+    found = PRODUCTION["services"]
+    beside, now = found[f"{role}-beside"], found.get(role) or found[f"{role}-1"]
+    ours = {"FIELD_GENERATION", "FIELD_CHANGES_TOPIC", "FIELD_INSTANCE", "FIELD_DISKS"}
+    for same in ("command", "secrets", "networks", "healthcheck", "deploy", "depends_on"):
+        assert beside[same] == now[same]
+    kept = [{name: value for name, value in environment(one).items() if name not in ours} for one in (beside, now)]
+    assert kept[0] == kept[1]
+    assert beside["image"] != now["image"]
+    assert beside["profiles"] == ["beside"]
+    default = {name: filled(environment(now)[name]) for name in ("FIELD_GENERATION", "FIELD_CHANGES_TOPIC")}
+    assert default == {"FIELD_GENERATION": Settings().generation, "FIELD_CHANGES_TOPIC": Settings().changes_topic}
+    name = filled(environment(beside)["FIELD_GENERATION"])
+    assert filled(environment(beside)["FIELD_CHANGES_TOPIC"]) == runs.new(Settings(), name).changes_topic
+
+
+def test_a_volume_that_holds_nothing_tells_how_full_the_disk_of_all_is() -> None:
+    watching = {name for name, one in PRODUCTION["services"].items() if "FIELD_DISKS" in environment(one)}
+    assert watching == {"publisher", "operator"}
+    for name, one in PRODUCTION["services"].items():
+        mounted = [volume.split(":") for volume in one.get("volumes", []) if volume.startswith("watched:")]
+        wanted = [["watched", environment(one)["FIELD_DISKS"], "ro"]] if name in watching else []
+        assert mounted == wanted
+
+
+def test_the_papers_say_how_large_it_is() -> None:
+    lasting = [one for name, one in PRODUCTION["services"].items() if "profiles" not in one and name not in ENDS]
+    limits = [one["deploy"]["resources"]["limits"] for one in lasting]
+    units = {"m": 1, "g": 1_024}
+    megabytes = sum(int(size[:-1]) * units[size[-1]] for size in (filled(one["memory"]) for one in limits))
+    cores = sum(float(one["cpus"]) for one in limits)
+    said = f"limits add up to {megabytes / 1_024:.1f} GB of memory and {cores:.0f} cores"
+    assert said in " ".join((FOLDER / "README.md").read_text().split())

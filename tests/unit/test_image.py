@@ -36,7 +36,7 @@ def made() -> list[str]:
     """What the steps of an installation write, by the defaults of the compose file."""
     text = (DEPLOY / "compose.production.yaml").read_text()
     folders = {str(Path("deploy") / found) for found in re.findall(r"\$\{FIELD_[A-Z_]+:-\./([a-z.]+)\}?", text)}
-    assert {"deploy/lock", "deploy/backups"} <= folders
+    assert {"deploy/lock", "deploy/backups", "deploy/operator"} <= folders
     inside = ("tls/ca.key", "accounts/postgres-admin", "front/front.key", "20260101T000000Z/dump")
     return [f"{folder}/{name}" for folder in sorted(folders) for name in inside] + [
         "deploy/.env", "deploy/field.env", ".env", "secrets/tls/ca.key", ".field/env.json", ".git/HEAD",
