@@ -93,10 +93,19 @@ def environment(settings: Settings) -> dict[str, str]:
         "FIELD_PSEUDONYM_KEY": settings.pseudonym_key,
         "FIELD_MONITORING_FILES": str(Path(settings.home).resolve() / "parts" / "monitoring"),
         "FIELD_PAGER_KEY_FILE": str(Path(settings.pager_key_file or "/dev/null").resolve()),
+        "FIELD_PAGER_USER": _owner(settings.pager_key_file),
         "PROMETHEUS_PORT": str(settings.prometheus_port),
         "ALERTMANAGER_PORT": str(settings.alertmanager_port),
         "GRAFANA_PORT": str(settings.grafana_port),
     }
+
+
+def _owner(file: str) -> str:
+    """Who may read it, as Docker names a user; of no file: whom Alertmanager's image runs as."""
+    if not file:
+        return "65534:65534"
+    found = Path(file).stat()
+    return f"{found.st_uid}:{found.st_gid}"
 
 
 def _compose(settings: Settings, words: list[str], what: str) -> None:

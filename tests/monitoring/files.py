@@ -15,7 +15,7 @@ from streams import metrics
 DASHBOARDS = SOURCES.parent / "grafana" / "dashboards"
 RUNBOOKS = SOURCES.parent / "runbooks"
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-_OTHERS = {"up", "ALERTS"}
+_OTHERS = {"up", "ALERTS", "alertmanager_notifications_failed_total"}
 
 
 class Query(NamedTuple):
