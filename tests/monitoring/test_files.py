@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def test_each_alert_fires_when_it_should(programs: Programs) -> None:
 def test_the_files_as_they_stand_are_right(programs: Programs) -> None:
     run(programs.promtool, "check", "config", SOURCES / "prometheus.yml")
     run(programs.amtool, "check-config", SOURCES / "alertmanager.yml")
+
+
+def test_the_files_of_production_are_right(programs: Programs, tmp_path: Path) -> None:
+    """As ``compose.production.yaml`` mounts them."""
+    folder = SOURCES.parent / "production" / "prometheus"
+    for file in (SOURCES / "prometheus.yml", SOURCES / "alerts.yml", *folder.glob("*.json")):
+        shutil.copy(file, tmp_path)
+    told = run(programs.promtool, "check", "config", tmp_path / "prometheus.yml")
+    assert "rules found" in told
 
 
 def test_the_names_and_texts_of_our_metrics_are_as_prometheus_wants_them(programs: Programs) -> None:

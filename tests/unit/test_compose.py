@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,10 @@ OURS = "the-field"
 ENDS = {"lock", "migrate", "backup", "restore", "operator"}
 """Services that do something and end: their exit code is their health."""
 WRITABLE = {"postgres": "its image's start writes into several folders of its own"}
+USERS = {"prometheus": "65534:65534"}
+"""Whose its image's volume is; all others are the one user whose the files of the machine are."""
+READ_BY_ITS_FILES = {"alertmanager": {"field_pager_key"}, "grafana": {"postgres-viewer"}}
+"""Secrets that are named in a mounted configuration, not in the environment."""
 SECRET = re.compile(r"(PASSWORD|SECRET|_KEY|DATABASE_URL|TOKEN)$")
 PATCH = re.compile(r"^[^:$]+:(pg|v)?\d+\.\d+(\.\d+)?[0-9a-z.-]*$")
 
@@ -104,9 +111,13 @@ def test_production_bounds_everything(name: str, service: dict[str, Any]) -> Non
     assert name in ENDS or "stop_grace_period" in service or name == "redis"
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["user"] == "1000:1000"
+    assert service["user"] == USERS.get(name, "1000:1000")
     assert service.get("read_only", False) != (name in WRITABLE)
-    assert ("ports" in service) == (name == "nginx"), "nothing else is reached from outside"
+    ports = service.get("ports", [])
+    assert name == "nginx" or all(port.startswith("127.0.0.1:") for port in ports), (
+        "nothing else is reached from outside"
+    )
+    assert bool(ports) == (name in ("nginx", "prometheus", "alertmanager", "grafana"))
     assert "network_mode" not in service
 
 
@@ -117,6 +128,10 @@ def test_production_has_secrets_in_files_only(name: str, service: dict[str, Any]
         if setting.endswith("_FILE") and str(value).startswith("/run/secrets/"):
             assert value.rpartition("/")[2] in service["secrets"]
     mentioned = {value.rpartition("/")[2] for value in environment(service).values() if "/run/secrets/" in str(value)}
+    files = [FOLDER / filled(source) for source, _ in mounts(service) if filled(source).endswith((".yml", ".yaml"))]
+    named = set(re.findall(r"/run/secrets/([\w-]+)", "".join(file.read_text() for file in files)))
+    assert named == READ_BY_ITS_FILES.get(name, set())
+    mentioned |= named
     assert mentioned == set(service.get("secrets", []))
     assert mentioned <= PRODUCTION["secrets"].keys()
 
@@ -234,3 +249,47 @@ def test_the_papers_say_how_large_it_is() -> None:
     cores = sum(float(one["cpus"]) for one in limits)
     said = f"limits add up to {megabytes / 1_024:.1f} GB of memory and {cores:.0f} cores"
     assert said in " ".join((FOLDER / "README.md").read_text().split())
+
+
+def test_prometheus_looks_at_every_process_by_the_names_of_the_rules() -> None:
+    found = PRODUCTION["services"]
+    groups = json.loads((FOLDER / "production" / "prometheus" / "targets.json").read_text())
+    usual = json.loads((FOLDER / "prometheus" / "targets.json").read_text())
+    assert [group["labels"] for group in groups] == [group["labels"] for group in usual]
+    ports = {group["labels"]["job"]: group["targets"][0].rpartition(":")[2] for group in usual}
+    for group in groups:
+        job = group["labels"]["job"]
+        assert {target.rpartition(":")[2] for target in group["targets"]} == {ports[job]}
+        hosts = [target.rpartition(":")[0] for target in group["targets"]]
+        role = job.removeprefix("field-")
+        lasting = [name for name, one in found.items() if "profiles" not in one and name.partition("-")[0] == role]
+        assert hosts == (lasting if role != "prometheus" else ["127.0.0.1"])
+        assert all({*found[name]["networks"]} & {*found["prometheus"]["networks"]} for name in lasting)
+    told = json.loads((FOLDER / "production" / "prometheus" / "alertmanagers.json").read_text())
+    assert told == [{"targets": groups[-1]["targets"]}]
+
+
+def test_grafana_asks_the_servers_that_there_are() -> None:
+    found = PRODUCTION["services"]
+    kinds = ("production/datasources.yaml", "grafana/provisioning/datasources/field.yaml")
+    ours, usual = (yaml.safe_load((FOLDER / file).read_text())["datasources"] for file in kinds)
+    assert [(one["uid"], one["type"]) for one in ours] == [(one["uid"], one["type"]) for one in usual]
+    for one in ours:
+        name = one["url"].removeprefix("http://").partition(":")[0]
+        assert {*found[name]["networks"]} & {*found["grafana"]["networks"]}
+    mounted = [volume.split(":")[-2] for volume in found["grafana"]["volumes"]]
+    assert ours[1]["jsonData"]["sslRootCertFile"] in mounted
+
+
+def test_alertmanager_runs_as_who_may_read_the_key(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("of a pager")
+    key.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(key, 1234, 1235)
+    owner = key.stat()
+    given = compose.environment(replace(Settings(), pager_key_file=str(key)))
+    assert given["FIELD_PAGER_USER"] == f"{owner.st_uid}:{owner.st_gid}"
+    assert FILES["compose.yaml"]["services"]["alertmanager"]["user"].startswith("${FIELD_PAGER_USER:-")
+    test = PRODUCTION["services"]["alertmanager"]["healthcheck"]["test"][1]
+    assert "/run/secrets/field_pager_key" in test

@@ -35,7 +35,7 @@ def ignored(path: str) -> bool:
 def made() -> list[str]:
     """What the steps of an installation write, by the defaults of the compose file."""
     text = (DEPLOY / "compose.production.yaml").read_text()
-    folders = {str(Path("deploy") / found) for found in re.findall(r"\$\{FIELD_[A-Z_]+:-\./([a-z.]+)\}?", text)}
+    folders = {str(Path("deploy") / found) for found in re.findall(r"\$\{FIELD_[A-Z_]+:-\./([a-z.]+)\}", text)}
     assert {"deploy/lock", "deploy/backups", "deploy/operator"} <= folders
     inside = ("tls/ca.key", "accounts/postgres-admin", "front/front.key", "20260101T000000Z/dump")
     return [f"{folder}/{name}" for folder in sorted(folders) for name in inside] + [
