@@ -21,7 +21,9 @@ VERSION_MIN: Final = 15
 
 
 class Database(NamedTuple):
-    """What PostgreSQL says. ``policies`` (kind, of, last success as epoch s or None, last status) on Community."""
+    """What PostgreSQL says. ``policies`` (kind, of, last success as epoch s or None, last status) on Community;
+    ``hidden``: processes of the server of which it does not tell us what they are.
+    """
 
     settings: Settings
     problem: str
@@ -33,6 +35,7 @@ class Database(NamedTuple):
     refresh_s: tuple[tuple[str, float | None], ...] = ()
     retention_s: float | None = None
     connections: tuple[int, int] = (0, 0)
+    hidden: int = 0
     ahead_s: float = 0.0
     now_s: float = 0.0
 
@@ -49,7 +52,7 @@ def ask(settings: Settings) -> Database:
 
 def _ask(settings: Settings, connection: psycopg.Connection[Any]) -> Database:
     before_s = time.time()
-    version, edition, used, most, theirs_s = _row(connection, "doctor_server")
+    version, edition, used, hidden, most, theirs_s = _row(connection, "doctor_server")
     after_s = time.time()
     extensions = dict(connection.execute(query("doctor_extensions")).fetchall())
     schema = _row(connection, "doctor_schema")[0]
@@ -64,7 +67,7 @@ def _ask(settings: Settings, connection: psycopg.Connection[Any]) -> Database:
     off_s = theirs_s - after_s if theirs_s > after_s else min(0.0, theirs_s - before_s)
     return Database(
         settings, "", version, extensions, edition, tuple(applied), tuple(policies), tuple(refresh), retention_s,
-        (used, most), off_s, after_s,
+        (used, most), hidden, off_s, after_s,
     )  # fmt: skip
 
 
@@ -146,7 +149,12 @@ def connections(it: Database) -> Iterator[Verdict]:
     used, most = it.connections
     if it.problem:
         return
-    if most - used < pool.SIZE_MAX:
+    if it.hidden:
+        yield warn(
+            f"{used} of {most} are taken that we see; what {it.hidden} processes of the server are is not shown to us",
+            "run this as an account with pg_monitor: operator, whose rights `field lock postgres` sets",
+        )
+    elif most - used < pool.SIZE_MAX:
         yield warn(
             f"{used} of {most} connections are taken; a projector or gateway takes up to {pool.SIZE_MAX}",
             "raise max_connections, or put a pooler between",

@@ -68,13 +68,15 @@ def memory(it: Hot) -> Iterator[Verdict]:
             f"maxmemory-policy is {it.policy}: it may drop positions and pairs",
             "CONFIG SET maxmemory-policy volatile-ttl (or noeviction)",
         )
+    elif not it.policy:
+        yield warn("Redis does not say what its maxmemory-policy is", "allow INFO to this account (deploy/SECURITY.md)")
     elif it.most_bytes and it.used_bytes > FULL_SHARE * it.most_bytes:
         yield warn(
             f"{it.used_bytes >> 20} of {it.most_bytes >> 20} MiB are taken", "raise maxmemory, or lower FIELD_HOT_ROWS"
         )
     else:
         most = f" of {it.most_bytes >> 20}" if it.most_bytes else ""
-        yield ok(f"{it.used_bytes >> 20}{most} MiB taken, {it.policy or 'policy unknown'}")
+        yield ok(f"{it.used_bytes >> 20}{most} MiB taken, {it.policy}")
 
 
 def hot_clock(it: Hot) -> Iterator[Verdict]:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 
 from deploy.doctor.findings import Verdict, bad, ok, warn
 from streams import access, topics
@@ -25,18 +25,24 @@ RECENT_S: Final = 60.0
 IMMUTABLE: Final = ("cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type")
 """Configuration that means losing or mistaking events where it is another; of the rest it costs speed."""
 
+ACCOUNT: Final = "operator, whose rights `field lock kafka` sets"
+SEES_CONFIGS: Final = f"run this as an account with DESCRIBE_CONFIGS: {ACCOUNT}"
+
 
 class Topic(NamedTuple):
-    """``replicas`` and ``in_sync``: the fewest of any partition."""
+    """``replicas`` and ``in_sync``: the fewest of any partition. ``problem``: why ``config`` is not told."""
 
     partitions: int
     replicas: int
     in_sync: int
     config: Mapping[str, str]
+    problem: str = ""
 
 
 class Log(NamedTuple):
-    """What Kafka says. ``groups``: state and members by consumer group; ``newest_ms``: of the youngest record."""
+    """What Kafka says. ``groups``: state and members by consumer group, no state where it is not told;
+    ``newest_ms``: of the youngest record.
+    """
 
     settings: Settings
     problem: str
@@ -73,18 +79,22 @@ async def _topics(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Top
             len(found[name]),
             min(len(one["replicas"]) for one in found[name]),
             min(len(one["isr"]) for one in found[name]),
-            configs.get(name, {}),
+            *configs.get(name, ({}, "no answer")),
         )
         for name in there
     }
 
 
-async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, tuple[dict[str, str], str]]:
+    """With the broker's refusal, which is no error of the whole answer."""
     if not names:
         return {}
     asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     return {
-        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        resource[3]: (
+            {entry[0]: entry[1] for entry in resource[4]},
+            for_code(resource[0]).__name__ if resource[0] else "",
+        )
         for response in await admin.describe_configs(asked)
         for resource in response.resources
     }
@@ -92,7 +102,7 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
 
 async def _groups(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, tuple[str, int]]:
     answers: Any = await admin.describe_consumer_groups(names)
-    return {group[1]: (group[2], len(group[5])) for answer in answers for group in answer.groups}
+    return {group[1]: ("" if group[0] else group[2], len(group[5])) for answer in answers for group in answer.groups}
 
 
 async def _newest_ms(settings: Settings, topic: Topic | None) -> int:
@@ -172,19 +182,27 @@ def copies(log: Log) -> Iterator[Verdict]:
 
 def topic_settings(log: Log) -> Iterator[Verdict]:
     """Events kept for ever, the broker's clock, compaction, sizes, two copies that have a write."""
-    wrong = False
-    for name, wanted in topics.configs(log.settings).items():
-        topic = log.topics.get(name)
-        for key, value in wanted.items() if topic is not None else ():
-            assert topic is not None
-            found = topic.config.get(key)
-            if found in (value, None):
-                continue
-            wrong = True
-            verdict = bad if key in IMMUTABLE or key == "max.message.bytes" else warn
-            yield verdict(f"{name}: {key} is {found}, not {value}", _mend(log.settings, name, key, value))
-    if log.topics and not wrong:
+    told = [
+        verdict
+        for name, wanted in topics.configs(log.settings).items() if name in log.topics
+        for verdict in _settings_of(log.settings, name, log.topics[name], wanted)
+    ]  # fmt: skip
+    yield from told
+    if log.topics and not told:
         yield ok("retention, clock, compaction and sizes are as they should be")
+
+
+def _settings_of(settings: Settings, name: str, topic: Topic, wanted: Mapping[str, str]) -> Iterator[Verdict]:
+    if topic.problem:
+        yield warn(f"{name}: the broker does not tell us its settings ({topic.problem})", SEES_CONFIGS)
+        return
+    for key, value in wanted.items():
+        found = topic.config.get(key)
+        if found is None:
+            yield warn(f"{name}: the broker does not say what {key} is, it should be {value}", SEES_CONFIGS)
+        elif found != value:
+            verdict = bad if key in IMMUTABLE or key == "max.message.bytes" else warn
+            yield verdict(f"{name}: {key} is {found}, not {value}", _mend(settings, name, key, value))
 
 
 def _mend(settings: Settings, name: str, key: str, value: str) -> str:
@@ -196,7 +214,9 @@ def _mend(settings: Settings, name: str, key: str, value: str) -> str:
 
 def worker_group(log: Log) -> Iterator[Verdict]:
     for name, (state, members) in log.groups.items():
-        if state == "Stable":
+        if not state:
+            yield warn(f"{name} is not ours to look at", f"run this as an account that may: {ACCOUNT}")
+        elif state == "Stable":
             yield ok(f"{name} is stable, {members} {'member' if members == 1 else 'members'}")
         elif members == 0:
             yield warn(f"{name} has no member: nobody folds", "`field up` or `field worker`")

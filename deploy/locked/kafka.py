@@ -36,7 +36,7 @@ from streams.settings import Settings
 ITERATIONS: Final = 8192
 SHA_512: Final = 2
 KINDS: Final = {"topic": 2, "group": 3, "cluster": 4}
-OPERATIONS: Final = {"READ": 3, "WRITE": 4, "CREATE": 5, "DELETE": 6, "DESCRIBE": 8}
+OPERATIONS: Final = {"READ": 3, "WRITE": 4, "CREATE": 5, "DELETE": 6, "DESCRIBE": 8, "DESCRIBE_CONFIGS": 10}
 LITERAL: Final = 3
 PREFIXED: Final = 4
 ALLOW: Final = 3

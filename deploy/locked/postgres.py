@@ -37,6 +37,7 @@ def lock(admin_url: str, passwords: Mapping[str, str]) -> list[str]:
                 if role.name in passwords:
                     _run(server, "lock_connect", database=database, account=sql.Identifier(role.database))
             _run(server, "lock_staging", database=database)
+            _run(server, "lock_looking")
         with _connected(admin_url) as inside:
             for extension in EXTENSIONS:
                 inside.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension)))

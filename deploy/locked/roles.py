@@ -85,11 +85,11 @@ def kafka_grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
             Grant(topics, GENERATIONS, ("READ",), prefix=True),
             Grant(groups, GENERATIONS, ("DESCRIBE",), prefix=True),
         ),
-        "operator": (
-            Grant(topics, events, ("READ", "WRITE")),
-            Grant(topics, changes, ("READ", "DELETE")),
-            Grant(topics, rejected, ("READ", "WRITE")),
-            Grant(topics, GENERATIONS, ("READ", "WRITE", "CREATE", "DELETE"), prefix=True),
+        "operator": (  # it sees how topics are set, which `field doctor` is for, and sets none
+            Grant(topics, events, ("READ", "WRITE", "DESCRIBE_CONFIGS")),
+            Grant(topics, changes, ("READ", "DELETE", "DESCRIBE_CONFIGS")),
+            Grant(topics, rejected, ("READ", "WRITE", "DESCRIBE_CONFIGS")),
+            Grant(topics, GENERATIONS, ("READ", "WRITE", "CREATE", "DELETE", "DESCRIBE_CONFIGS"), prefix=True),
             Grant(groups, GENERATIONS, ("READ",), prefix=True),
         ),
         "migrator": (
@@ -144,6 +144,6 @@ def redis_rules() -> dict[str, Sequence[str]]:
             *(f"~{name}" for name in _HOT),
             *("~consciousness:*", "~*:consciousness:*", "%R~field:generation"),
             *(*_ANYBODY, *_SCRIPTS[2:]),
-            *("+get", "+exists", "+hgetall", "+hlen", "+xrevrange", "+xlen", "+ttl", "+del", "+info"),
+            *("+get", "+exists", "+hgetall", "+hlen", "+xrevrange", "+xlen", "+ttl", "+del", "+info", "+time"),
         ),
     }

@@ -4,6 +4,7 @@
 SELECT current_setting('server_version_num')::integer / 10000 || '.' || current_setting('server_version_num')::integer % 10000,
        coalesce(current_setting('timescaledb.license', true), ''),
        (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend'),
+       (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type IS NULL),
        current_setting('max_connections')::integer,
        extract(epoch FROM clock_timestamp())::float8
 

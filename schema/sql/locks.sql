@@ -25,6 +25,10 @@ GRANT CONNECT ON DATABASE {database} TO {account}
 -- The projector copies each batch into a temporary table.
 GRANT TEMPORARY ON DATABASE {database} TO field_projector
 
+-- name: lock_looking
+-- Without it `field doctor` sees no connection but its own, and whoever is on call no statement that hangs.
+GRANT pg_monitor TO field_operator
+
 -- name: lock_schema
 REVOKE CREATE ON SCHEMA public FROM PUBLIC
 

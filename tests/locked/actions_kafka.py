@@ -154,6 +154,13 @@ async def make_account(settings: Settings) -> None:
             check(code)
 
 
+async def see_settings(settings: Settings) -> None:
+    async with admin_of(settings) as admin:
+        for response in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, settings.events_topic)]):
+            for code, *_ in response.resources:
+                check(code)
+
+
 async def change_retention(settings: Settings) -> None:
     """Of the log of record, which is kept for ever."""
     resource = ConfigResource(ConfigResourceType.TOPIC, settings.events_topic, configs={"retention.ms": "1000"})

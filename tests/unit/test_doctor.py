@@ -144,6 +144,7 @@ def loopback_listener() -> Any:
         ("retention", {"settings": replace(ALL, retention_days=9)}, "warn", "projector"),
         ("policies", {"policies": (("policy_retention", "events", 9.0, "Failed"),)}, "bad", "job_errors"),
         ("connections", {"connections": (95, 100)}, "warn", "max_connections"),
+        ("connections", {"hidden": 7}, "warn", "pg_monitor"),
         ("database clock", {"ahead_s": -9.0}, "warn", "NTP"),
     ],
 )
@@ -166,6 +167,7 @@ def test_retention_within_a_refresh_window(start_s: float | None, bad: bool) -> 
     [
         ("brokers", {"brokers": 2}, "bad", "start more"),
         ("worker group", {"groups": {"field-live": ("PreparingRebalance", 2)}}, "warn", "look again"),
+        ("worker group", {"groups": {"field-live": ("", 0)}}, "warn", "operator"),
         ("broker clock", {"newest_ms": 60_000, "asked_ms": 1_000}, "bad", "NTP"),
     ],
 )
@@ -181,6 +183,24 @@ def test_copies_that_lag_or_are_missing() -> None:
     found = said(log.CHECKS, facts._replace(topics=few), "copies")
     assert [state for state, _, _ in found] == ["warn", "warn"]
     assert "kafka-reassign-partitions" in found[0][2] + found[1][2]
+
+
+@pytest.mark.parametrize("hidden", [Topic(4, 3, 3, {}, "TopicAuthorizationFailedError"), Topic(4, 3, 3, {})])
+def test_settings_of_a_topic_that_nobody_tells_us_are_not_well(hidden: Topic) -> None:
+    facts = a_log()
+    found = said(log.CHECKS, facts._replace(topics={**facts.topics, "field.events": hidden}), "topic settings")
+    assert found
+    assert {state for state, _, _ in found} == {"warn"}
+    assert all("field.events" in what and "DESCRIBE_CONFIGS" in advice for _, what, advice in found)
+    one = {**facts.topics["field.events"].config}
+    del one["retention.ms"]
+    few = {**facts.topics, "field.events": Topic(4, 3, 3, one)}
+    ((state, what, _),) = said(log.CHECKS, facts._replace(topics=few), "topic settings")
+    assert (state, "retention.ms" in what) == ("warn", True)
+
+
+def test_a_policy_that_redis_does_not_tell_is_not_well() -> None:
+    assert [state for state, _, _ in said(hot.CHECKS, Hot(ALL, "", "7.2.4", 1 << 20), "memory")] == ["warn"]
 
 
 def test_hot_values() -> None:
