@@ -55,6 +55,9 @@ def resolve(folder: Path, below: list[Document] | None = None) -> list[Document]
 
 def pod(document: Document) -> Document | None:
     """The pod's own part of what makes pods."""
+    if document["kind"] == "CronJob":
+        by_the_clock: Document = document["spec"]["jobTemplate"]["spec"]["template"]
+        return by_the_clock
     made: Document | None = document.get("spec", {}).get("template")
     return made if document["kind"] in ("Deployment", "StatefulSet", "Job") else None
 

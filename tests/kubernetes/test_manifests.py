@@ -30,6 +30,7 @@ from tests.kubernetes.world import (
     labels_of,
     makers,
     overlay,
+    pod_of,
     selects,
     settings_map,
 )
@@ -118,7 +119,7 @@ def test_every_process_reads_its_settings(found: list[Document]) -> None:
     for role, maker in makers(found).items():
         environ = environment(found, maker)
         names = {name.removesuffix("_FILE") if name.removesuffix("_FILE") in secrets() else name for name in environ}
-        assert names <= known(), role
+        assert names - ({"TMPDIR"} if role == "backup" else set()) <= known(), role
         inline = {name.removesuffix("_FILE"): value for name, value in environ.items()}
         inline |= {"DATABASE_URL": "postgresql://a:b@c/d"}
         settings = read({name: value for name, value in inline.items() if name in known()})
@@ -130,7 +131,7 @@ def test_secrets_come_from_files_of_the_pods_own_secret(found: list[Document]) -
     for document in found:
         assert document["kind"] != "ConfigMap" or not secrets() & set(document["data"])
     for role, maker in makers(found).items():
-        spec, container = maker["spec"]["template"]["spec"], container_of(maker)
+        spec, container = pod_of(maker)["spec"], container_of(maker)
         assert not [one for one in container.get("env", ()) if "secretKeyRef" in one.get("valueFrom", {})]
         given = {one["name"]: one.get("value", "") for one in container.get("env", ())}
         assert not secrets() & set(given)
@@ -158,13 +159,17 @@ def test_the_examples_secrets_have_what_is_read() -> None:
 
 
 def test_every_process_has_its_pods(found: list[Document]) -> None:
-    assert {role: container_of(maker)["args"] for role, maker in makers(found).items()} == {r: [r] for r in NEEDS}
+    args = {role: container_of(maker).get("args", []) for role, maker in makers(found).items()}
+    assert args.pop("backup") == ["backup", "/backups", "--keep", "14"]
+    assert args.pop("operator") == []  # commands of people come later
+    assert args == {role: [role] for role in NEEDS if role in args}
+    assert args.keys() == NEEDS.keys() - {"backup", "operator"}
     assert {maker["kind"] for role, maker in makers(found).items() if role == "worker"} == {"StatefulSet"}
 
 
 def test_pods_may_do_nothing_that_they_need_not(found: list[Document]) -> None:
     for role, maker in makers(found).items():
-        spec = maker["spec"]["template"]["spec"]
+        spec = pod_of(maker)["spec"]
         assert spec["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
         security = spec["securityContext"]
@@ -176,7 +181,7 @@ def test_pods_may_do_nothing_that_they_need_not(found: list[Document]) -> None:
             }, role  # fmt: skip
             assert set(container["resources"]["requests"]) == set(container["resources"]["limits"]) == {"cpu", "memory"}
         writable = {mount["name"] for mount in container_of(maker)["volumeMounts"] if not mount.get("readOnly")}
-        assert writable == {"home"}
+        assert writable == {"home"} | ({"backups"} if role == "backup" else set())
         assert {one["name"]: one.get("emptyDir") for one in spec["volumes"]}["home"] == {"sizeLimit": "64Mi"}
 
 
@@ -194,7 +199,7 @@ def test_parts_of_the_example_meet_the_namespaces_own_rules() -> None:
 def test_ports_and_probes_are_those_of_the_settings(found: list[Document]) -> None:
     for role, maker in makers(found).items():
         container = container_of(maker)
-        if role == "migrate":
+        if role not in ROLES:
             assert "ports" not in container
             continue
         settings = read({n: v for n, v in settings_map(found).items() if n in known() and not n.startswith("KAFKA_")})
@@ -202,7 +207,7 @@ def test_ports_and_probes_are_those_of_the_settings(found: list[Document]) -> No
         wanted = {"metrics": getattr(settings, f"{role}_metrics_port")}
         assert ports == wanted | ({"http": settings.gateway_port} if role == "gateway" else {})
         assert (settings.metrics_host, settings.gateway_host) == ("0.0.0.0", "0.0.0.0")
-        notes = maker["spec"]["template"]["metadata"]["annotations"]
+        notes = pod_of(maker)["metadata"]["annotations"]
         assert notes == {"prometheus.io/scrape": "true", "prometheus.io/port": str(wanted["metrics"])}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"]["port"] == ("http" if role == "gateway" else "metrics")
@@ -222,7 +227,7 @@ def test_there_is_time_to_end(found: list[Document]) -> None:
 def test_selectors_mean_the_pods_of_their_component(found: list[Document]) -> None:
     made, disrupted = makers(found), set()
     for maker in made.values():
-        if maker["kind"] != "Job":
+        if maker["kind"] not in ("Job", "CronJob"):
             assert selects(maker["spec"]["selector"], labels_of(maker))
     for document in found:
         component = document["metadata"].get("labels", {}).get(COMPONENT)
@@ -256,7 +261,7 @@ def test_only_the_ways_of_the_flow_are_open(found: list[Document]) -> None:
         assert out.pop("field-names") == [53, 53]
         assert out == {f"field-to-{part}": [PORTS[part]] for part in NEEDS[role]}, role
         into = {n: [port["port"] for way in p["ingress"] for port in way["ports"]] for n, p in own if "ingress" in p}
-        wanted = {"field-from-monitoring": ["metrics"]} if role != "migrate" else {}
+        wanted = {"field-from-monitoring": ["metrics"]} if role in ROLES else {}
         assert into == wanted | ({"field-from-outside": ["http"]} if role == "gateway" else {})
         assert all(way.get("to") for _, p in own for way in p.get("egress", ()))
         assert all(way.get("from") for _, p in own for way in p.get("ingress", ()))
@@ -276,6 +281,28 @@ def test_the_examples_parts_are_where_they_are_looked_for() -> None:
         (to,) = policy["spec"]["egress"][0]["to"]
         part = policy["metadata"]["name"].removeprefix("field-to-")
         assert selects(to["podSelector"], servers[part]["spec"]["selector"])
+
+
+def test_backups_lie_in_a_volume_that_stays(found: list[Document]) -> None:
+    job = makers(found)["backup"]
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    folder = container_of(job)["args"][1]
+    (mount,) = (one for one in container_of(job)["volumeMounts"] if one["mountPath"] == folder)
+    (volume,) = (one for one in pod_of(job)["spec"]["volumes"] if one["name"] == mount["name"])
+    claims = {d["metadata"]["name"] for d in found if d["kind"] == "PersistentVolumeClaim"}
+    assert volume["persistentVolumeClaim"]["claimName"] in claims
+
+
+def test_an_account_is_that_of_the_pods_role() -> None:
+    """Each pod has the secrets of all its servers, and the names at both are those of its role."""
+    found = overlay("production")
+    for role, maker in makers(found).items():
+        environ = environment(found, maker)
+        wanted = {"KAFKA_USERNAME": "migrator" if role == "migrate" else role}
+        wanted |= {"REDIS_USERNAME": role} if "redis" in NEEDS[role] else {}
+        assert {name: environ.get(name) for name in ("KAFKA_USERNAME", "REDIS_USERNAME") if name in environ} == wanted
+        needed = {"KAFKA_PASSWORD_FILE"} | ({"DATABASE_URL_FILE"} if "postgres" in NEEDS[role] else set())
+        assert needed | ({"REDIS_PASSWORD_FILE"} if "redis" in NEEDS[role] else set()) <= environ.keys()
 
 
 def test_workers_scale_by_lag_within_one_and_the_partitions() -> None:

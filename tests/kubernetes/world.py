@@ -18,6 +18,8 @@ NEEDS: Final = {
     "publisher": {"kafka", "postgres", "redis"},
     "gateway": {"kafka", "postgres", "redis"},
     "migrate": {"kafka", "postgres"},
+    "backup": {"kafka", "postgres"},
+    "operator": {"kafka", "postgres", "redis"},
 }
 """The arrows of the README's flow ("How it flows"), by process; ``test_processes.py`` runs each with these alone."""
 
@@ -65,7 +67,12 @@ def selects(selector: Document, labels: Document) -> bool:
     return plain and all(labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", ()))
 
 
-def labels_of(maker: Document) -> dict[str, Any]:
+def pod_of(maker: Document) -> Document:
+    """The pod that it makes."""
     made = pod(maker)
     assert made is not None
-    return dict(made["metadata"]["labels"])
+    return made
+
+
+def labels_of(maker: Document) -> dict[str, Any]:
+    return dict(pod_of(maker)["metadata"]["labels"])
