@@ -207,8 +207,6 @@ def test_ports_and_probes_are_those_of_the_settings(found: list[Document]) -> No
         wanted = {"metrics": getattr(settings, f"{role}_metrics_port")}
         assert ports == wanted | ({"http": settings.gateway_port} if role == "gateway" else {})
         assert (settings.metrics_host, settings.gateway_host) == ("0.0.0.0", "0.0.0.0")
-        notes = pod_of(maker)["metadata"]["annotations"]
-        assert notes == {"prometheus.io/scrape": "true", "prometheus.io/port": str(wanted["metrics"])}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"]["port"] == ("http" if role == "gateway" else "metrics")
         silent_s = container["livenessProbe"]["periodSeconds"] * container["livenessProbe"]["failureThreshold"]

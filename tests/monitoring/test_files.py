@@ -31,6 +31,7 @@ def test_each_alert_fires_when_it_should(programs: Programs) -> None:
 
 def test_the_files_as_they_stand_are_right(programs: Programs) -> None:
     run(programs.promtool, "check", "config", SOURCES / "prometheus.yml")
+    run(programs.promtool, "check", "config", SOURCES.parent / "kubernetes" / "monitoring" / "scrape.yml")
     run(programs.amtool, "check-config", SOURCES / "alertmanager.yml")
 
 
