@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 import shutil
 import subprocess
@@ -263,6 +264,14 @@ def test_only_the_ways_of_the_flow_are_open(found: list[Document]) -> None:
         assert into == wanted | ({"field-from-outside": ["http"]} if role == "gateway" else {})
         assert all(way.get("to") for _, p in own for way in p.get("egress", ()))
         assert all(way.get("from") for _, p in own for way in p.get("ingress", ()))
+
+
+def test_a_gateway_believes_the_proxy_that_stands_in_front(found: list[Document]) -> None:
+    """And nobody where none does; only the proxy's namespace has a way to it (above)."""
+    settings = read({n: v for n, v in settings_map(found).items() if n.startswith("FIELD_")})
+    proxies = [ipaddress.ip_network(one.strip()) for one in settings.gateway_proxies.split(",") if one.strip()]
+    assert bool(proxies) == any(document["kind"] == "Ingress" for document in found)
+    assert all(one.prefixlen >= 8 for one in proxies)
 
 
 def test_the_ways_lead_to_the_addresses_of_the_settings(found: list[Document]) -> None:
