@@ -312,6 +312,34 @@ def test_an_account_is_that_of_the_pods_role() -> None:
         assert needed | ({"REDIS_PASSWORD_FILE"} if "redis" in NEEDS[role] else set()) <= environ.keys()
 
 
+def test_nothing_secret_stands_on_a_command_line() -> None:
+    found = overlay("example")
+    secret = {text for d in found if d["kind"] == "Secret" for name, text in d["data"].items()}
+    assert secret == {"postgresql://field:field@postgres:5432/field", "of-the-example"}
+    for container in (one for document in found for one in containers(document)):
+        probes = [container[name].get("exec") for name in ("readinessProbe", "livenessProbe") if name in container]
+        said = repr([container.get("command"), container.get("args"), probes])
+        assert not [text for text in secret if text in said], container["name"]
+
+
+def test_an_image_that_nobody_has_chosen_is_no_version() -> None:
+    images = {one["image"] for document in overlay("production") for one in containers(document)}
+    assert images == {"registry.example/the-field:PUT-YOURS"}, "a tag that was there once would run"
+
+
+def test_the_namespace_takes_no_pods_but_such() -> None:
+    for name in OVERLAYS:
+        (namespace,) = (d for d in overlay(name) if d["kind"] == "Namespace")
+        assert namespace["metadata"]["name"] == "field"
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_names_are_asked_of_either_cache(found: list[Document]) -> None:
+    (policy,) = (d["spec"] for d in found if d["metadata"]["name"] == "field-names")
+    (way,) = policy["egress"]
+    assert [sorted(to) for to in way["to"]] == [["namespaceSelector", "podSelector"], ["ipBlock"]]
+
+
 def test_workers_scale_by_lag_within_one_and_the_partitions() -> None:
     found = overlay("production")
     settings = read({n: v for n, v in settings_map(found).items() if not n.startswith("KAFKA_SEC")})
@@ -341,6 +369,7 @@ def test_what_migrates_can_be_applied_before_the_rest(found: list[Document]) -> 
     first = [d for d in found if d["metadata"].get("labels", {}).get(COMPONENT) in ("common", "migrate")]
     (job,) = (d for d in first if d["kind"] == "Job")
     there = {(d["kind"], d["metadata"]["name"]) for d in first}
+    assert [document["metadata"]["name"] for document in first if document["kind"] == "Namespace"] == ["field"]
     assert ("ServiceAccount", job["spec"]["template"]["spec"]["serviceAccountName"]) in there
     assert ("ConfigMap", "field-settings") in there
     assert len([kind for kind, _ in there if kind == "NetworkPolicy"]) == 7
