@@ -47,6 +47,7 @@ ROLES: Final = (
     Role("operator", "the commands of people: status, replays, dead letters", ("kafka", "postgres", "redis")),
     Role("migrator", "topics and schema", ("kafka", "postgres")),
     Role("backup", "copies log and database", ("kafka", "postgres")),
+    Role("viewer", "what the public dashboard shows, for Grafana", ("postgres",)),
     Role("restorer", "brings the log back into an empty place; the database's part is the admin's", ("kafka", "redis")),
 )
 

@@ -14,7 +14,8 @@ BEGIN
         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p')
           AND c.relowner = current_user::regrole
     LOOP
-        FOREACH account IN ARRAY ARRAY['projector', 'publisher', 'gateway', 'operator', 'backup'] LOOP
+        FOREACH account IN ARRAY ARRAY['projector', 'publisher', 'gateway', 'operator', 'backup', 'viewer'] LOOP
+            CONTINUE WHEN to_regrole('field_' || account) IS NULL;  -- locked by an earlier version
             EXECUTE format('REVOKE ALL ON %s FROM field_%s', found.name, account);
         END LOOP;
         EXECUTE format('GRANT SELECT ON %s TO field_operator, field_backup', found.name);
@@ -34,6 +35,13 @@ BEGIN
         current_generation, generations, projection_positions, consciousness_states_all, room64_sessions_all,
         entanglements_all, consciousness_events, opt_toggles, consciousness_field_1min, consciousness_field_1h,
         consciousness_field_1d TO field_gateway;
+
+    IF to_regrole('field_viewer') IS NOT NULL THEN
+        GRANT SELECT ON current_generation TO field_viewer;  -- by its name the view knows which states it shows
+        GRANT SELECT ON
+            consciousness_states, consciousness_clusters, consciousness_field_1min, consciousness_field_1h,
+            consciousness_field_1d TO field_viewer;
+    END IF;
 
     GRANT INSERT, UPDATE, DELETE ON generations TO field_operator;
     GRANT UPDATE ON current_generation TO field_operator;

@@ -38,10 +38,18 @@ KAFKA: Final[dict[str, tuple[Action, str]]] = {
 POSTGRES: Final[dict[str, tuple[str, str]]] = {
     "read events": ("SELECT * FROM consciousness_events LIMIT 1", "projector gateway operator migrator backup"),
     "read sessions": ("SELECT * FROM room64_sessions_all LIMIT 1", "projector gateway operator migrator backup"),
-    "read the minutes": ("SELECT * FROM consciousness_field_1min LIMIT 1", "gateway operator migrator backup"),
+    **{f"read what everybody may see, {view}": (f"SELECT * FROM {view} LIMIT 1", who) for view, who in {
+        "consciousness_states": "operator migrator backup viewer",
+        "consciousness_clusters": "operator migrator backup viewer",
+        "consciousness_field_1min": "gateway operator migrator backup viewer",
+        "consciousness_field_1h": "gateway operator migrator backup viewer",
+        "consciousness_field_1d": "gateway operator migrator backup viewer",
+    }.items()},
+    "read states of all generations": (
+        "SELECT * FROM consciousness_states_all LIMIT 1", "projector gateway operator migrator backup"),
+    "read opt-outs": ("SELECT * FROM opt_toggles LIMIT 1", "projector gateway operator migrator backup"),
     "read which generation": (
-        "SELECT name FROM current_generation", "projector publisher gateway operator migrator backup"),
-    "read clusters": ("SELECT * FROM consciousness_clusters LIMIT 1", "operator migrator backup"),
+        "SELECT name FROM current_generation", "projector publisher gateway operator migrator backup viewer"),
     "write events": (
         "INSERT INTO consciousness_events SELECT * FROM consciousness_events LIMIT 1 ON CONFLICT DO NOTHING",
         "projector migrator"),

@@ -74,3 +74,23 @@ def test_the_datasources_are_the_ones_that_dashboards_name() -> None:
     sources = yaml.safe_load((folder / "datasources" / "field.yaml").read_text())["datasources"]
     asked = {t["datasource"]["uid"] for b in files.dashboards().values() for p in b["panels"] for t in p["targets"]}
     assert asked == {source["uid"] for source in sources}
+
+
+def test_the_datasources_are_given_what_they_ask_for() -> None:
+    text = (files.DASHBOARDS.parent / "provisioning" / "datasources" / "field.yaml").read_text()
+    asked = set(re.findall(r"\$([A-Z_]+)", text))
+    assert {"POSTGRES_SSLMODE", "POSTGRES_CA_FILE", "POSTGRES_USER"} <= asked
+    given = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]["grafana"]["environment"]
+    assert asked <= set(given), "what is not given is empty, and nothing says so"
+
+
+def test_the_viewer_may_read_what_the_public_dashboard_shows_and_nothing_else() -> None:
+    asked = {query.text for query in files.queries() if query.sql and query.dashboard == "public"}
+    shown = {name for text in asked for name in re.findall(r"\bFROM (\w+)", text)}
+    assert len(shown) == 5
+    grants = (ROOT / "schema" / "sql" / "grants.sql").read_text()
+    given = re.findall(r"GRANT ([^;]*) TO field_viewer;", grants)
+    assert all(one.startswith("SELECT ON") for one in given)
+    names = {name for one in given for name in re.findall(r"\w+", one.removeprefix("SELECT ON"))}
+    assert names == shown | {"current_generation"}
+    assert len(given) == grants.count("TO field_viewer")
