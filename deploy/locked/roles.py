@@ -124,7 +124,11 @@ _SCRIPTS: Final = ("+evalsha", "+script|load", "+multi", "+exec", "+discard", "+
 
 
 def redis_rules() -> dict[str, Sequence[str]]:
-    """By role: keys, channels and the only commands. None has FLUSHALL, CONFIG, KEYS, DEBUG, EVAL or their like."""
+    """By role: keys, channels and the only commands. None has FLUSHALL, CONFIG, KEYS, DEBUG or their like.
+
+    EVALSHA and SCRIPT LOAD are EVAL in two steps: any script, whose calls are held to the same keys and commands. Redis
+    forgets scripts when it starts, so whoever runs them has to be able to load them.
+    """
     return {
         "publisher": (
             *(f"~{name}" for name in (*_HOT, "field:generation")),
