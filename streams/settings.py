@@ -268,6 +268,10 @@ class Settings:
     push_histories_max: int = setting("FIELD_PUSH_HISTORIES_MAX", 32, "who hear the past; one more: 503", minimum=1)
     push_heartbeat_s: float = setting("FIELD_PUSH_HEARTBEAT_S", 15.0, "a silent line says it is open", minimum=0.1)
     push_stale_s: float = setting("FIELD_PUSH_STALE_S", 45.0, "who takes nothing for so long is gone", minimum=0.2)
+    backups: str = setting("FIELD_BACKUPS", "", "folder of backups whose age `field doctor` looks at; empty: none")
+    backup_hours_max: float = setting(
+        "FIELD_BACKUP_HOURS_MAX", 26.0, "it warns when the newest one is older: a day's timer and its run", minimum=0.0
+    )
     archive: str = setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")

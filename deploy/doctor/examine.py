@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from deploy.doctor import database, findings, hot, log, machine
+from deploy.doctor import database, findings, hot, log, machine, saved
 from deploy.doctor.findings import Finding
 from streams.settings import Settings
 
@@ -22,4 +22,5 @@ async def examine(settings: Settings) -> list[Finding]:
         *findings.run(log.CHECKS, kafka),
         *findings.run(database.CHECKS, postgres),
         *findings.run(hot.CHECKS, redis),
+        *findings.run(saved.CHECKS, saved.ask(settings)),
     ]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from deploy import cli, processes
-from deploy.doctor import database, findings, hot, log, machine
+from deploy.backup import manifest
+from deploy.doctor import database, findings, hot, log, machine, saved
 from deploy.doctor.database import Database
 from deploy.doctor.hot import Hot
 from deploy.doctor.log import Log, Topic
@@ -201,6 +202,37 @@ def test_settings_of_a_topic_that_nobody_tells_us_are_not_well(hidden: Topic) ->
 
 def test_a_policy_that_redis_does_not_tell_is_not_well() -> None:
     assert [state for state, _, _ in said(hot.CHECKS, Hot(ALL, "", "7.2.4", 1 << 20), "memory")] == ["warn"]
+
+
+def a_backup(folder: Path, made_s: float) -> None:
+    """One that is whole as far as its manifest goes."""
+    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(made_s))
+    dump = manifest.File("database", 0, "")
+    database_ = manifest.Database(dump, 17, "2", "apache", "3", "field", 8, {})
+    one = manifest.Manifest(
+        manifest.VERSION, name, int(made_s * 1000), {}, database_,
+        manifest.Log("field.events", {}, 0, []), manifest.Letters("field.rejected", {}, 0, []), None, {},
+    )  # fmt: skip
+    (folder / f"{name}{manifest.UNFINISHED}").mkdir()
+    manifest.store(folder, one)
+
+
+def test_the_age_of_the_newest_backup(tmp_path: Path) -> None:
+    assert said(saved.CHECKS, saved.ask(ALL), "backups") == []
+
+    def now(folder: Path = tmp_path, **over: Any) -> tuple[str, str, str]:
+        (one,) = said(saved.CHECKS, saved.ask(replace(ALL, backups=str(folder), **over)), "backups")
+        return one
+
+    assert now(tmp_path / "none")[0] == "warn"
+    state, what, advice = now()
+    assert (state, "no whole backup" in what, "timer" in advice) == ("warn", True, True)
+    a_backup(tmp_path, time.time() - 30 * 3_600)
+    state, what, advice = now()
+    assert (state, "30.0 hours old" in what, "timer" in advice) == ("warn", True, True)
+    assert now(backup_hours_max=31.0)[0] == "ok"
+    a_backup(tmp_path, time.time() - 3_600)
+    assert now() == ("ok", now()[1], "")
 
 
 def test_hot_values() -> None:
