@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,11 @@ pytestmark = pytest.mark.skipif(
 
 
 class Boxed:
-    """A container in its box; its log is a file outside."""
+    """A container in its box; its log is a file outside. ``words`` of a person instead of its own arguments."""
 
-    def __init__(self, role: str, maker: Document, environ: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, role: str, maker: Document, environ: dict[str, str], folder: Path, words: Sequence[str] = ()
+    ) -> None:
         self.role, self.container = role, container_of(maker)
         self.log = folder / f"{role}.log"
         names = {"metrics": f"FIELD_{role.upper()}_METRICS_PORT", "http": "FIELD_GATEWAY_PORT"}
@@ -67,7 +69,8 @@ class Boxed:
                 (given / name).write_text(value)
         user = maker["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
         where = str(given) if any(given.iterdir()) else "-"
-        argv = [*INTO_BOX, str(user), where, HOME, sys.executable, "-m", "deploy.cli", *self.container["args"]]
+        argv = [*INTO_BOX, str(user), where, HOME, sys.executable, "-m", "deploy.cli"]
+        argv += words or self.container["args"]
         bare = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "") + f":{REPOSITORY}"}
         with self.log.open("w") as file_:
             self.process = subprocess.Popen(argv, env=bare | plain, stdout=file_, stderr=subprocess.STDOUT)
@@ -100,8 +103,10 @@ class Boxed:
 
 
 @contextmanager
-def boxed(role: str, maker: Document, environ: dict[str, str], folder: Path) -> Iterator[Boxed]:
-    box = Boxed(role, maker, environ, folder)
+def boxed(
+    role: str, maker: Document, environ: dict[str, str], folder: Path, words: Sequence[str] = ()
+) -> Iterator[Boxed]:
+    box = Boxed(role, maker, environ, folder, words)
     try:
         yield box
     finally:
@@ -179,6 +184,8 @@ def test_the_containers_do_their_work_as_they_are_described(
         reached = ",".join(f"{partition}:{offset}" for partition, offset in stored["positions"].items())
         assert said(f"{api}/state?at_least={reached}")["data"]["active_nodes"] == 1
         assert box_files(running["worker"]) == []
+        with boxed("operator", *given("operator", settings), tmp_path, ["wait", "--timeout", "60"]) as person:
+            assert person.ended() == 0, person.told()
         for role, box in running.items():
             box.process.terminate()
             # uvicorn ends by the signal that it was asked with, once all is done
