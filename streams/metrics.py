@@ -124,6 +124,7 @@ for _metric, _values in (
 ):
     for _value in _values:
         _metric.labels(_value)
+del _metric, _values, _value  # ``page`` goes through the names of this module
 
 
 def serve(role: str, settings: Settings, health: Health | None = None) -> int:
