@@ -28,6 +28,7 @@ READY_S: Final = 60.0
 _TIMES: Final = re.compile(
     r"((?:for|scrape_interval|scrape_timeout|evaluation_interval|group_wait|group_interval): |\[)(\d+)([smh])"
 )
+_HOURS: Final = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d|24:00)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _LEAST_MS: Final = 1_000
 
@@ -73,22 +74,34 @@ def url(settings: Settings, name: str) -> str:
 
 
 def render(settings: Settings, roles: Iterable[str], folder: Path, *, in_container: bool = False) -> None:
-    """Writes the files of ``deploy/prometheus`` with the ports, the factor and the receiver of the settings."""
+    """Writes the files of ``deploy/prometheus`` with what the settings say; raises SettingError."""
+    alerting = _alerting(settings, in_container)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("prometheus.yml", "alerts.yml"):
-        (folder / name).write_text(scaled((SOURCES / name).read_text(), settings.alert_factor))
-    alerting = scaled((SOURCES / "alertmanager.yml").read_text(), settings.alert_factor)
-    alerting = alerting.replace(Settings().pager_url, settings.pager_url)
-    if not settings.pager_key_file:
-        alerting = alerting.replace("receiver: pager", "receiver: screen")
-    elif not in_container:
-        alerting = alerting.replace(KEY_IN_CONTAINER, str(Path(settings.pager_key_file).resolve()))
+    rules = scaled((SOURCES / "alerts.yml").read_text(), settings.alert_factor)
+    if settings.runbook_url:
+        rules = rules.replace("runbook_url: deploy/runbooks/", f"runbook_url: {settings.runbook_url.rstrip('/')}/")
+    (folder / "alerts.yml").write_text(rules)
+    (folder / "prometheus.yml").write_text(scaled((SOURCES / "prometheus.yml").read_text(), settings.alert_factor))
     (folder / "alertmanager.yml").write_text(alerting)
     ports = {f"field-{role}": getattr(settings, f"{role}_metrics_port") for role in roles}
     places = {job: f"{settings.metrics_host}:{port}" for job, port in ports.items()}
     places |= {name: f"127.0.0.1:{getattr(settings, f'{name}_port')}" for name in NAMES}
     _write_targets(folder / "targets.json", places)
     (folder / "alertmanagers.json").write_text(json.dumps([{"targets": [places["alertmanager"]]}]) + "\n")
+
+
+def _alerting(settings: Settings, in_container: bool) -> str:
+    hours = _HOURS.fullmatch(settings.ticket_hours)
+    if hours is None or hours[1] >= hours[2]:
+        raise SettingError("FIELD_TICKET_HOURS", f"{settings.ticket_hours!r} is not like 08:00-18:00")
+    text = scaled((SOURCES / "alertmanager.yml").read_text(), settings.alert_factor)
+    text = text.replace(Settings().pager_url, settings.pager_url)
+    text = text.replace('start_time: "08:00", end_time: "18:00"', f'start_time: "{hours[1]}", end_time: "{hours[2]}"')
+    if not settings.pager_key_file:
+        return text.replace("receiver: pager", "receiver: screen")
+    if not in_container:
+        return text.replace(KEY_IN_CONTAINER, str(Path(settings.pager_key_file).resolve()))
+    return text
 
 
 @contextlib.contextmanager

@@ -62,6 +62,7 @@ def settings_of(pager: Pager, folder: Path, factor: float) -> dict[str, Any]:
     key.write_text(KEY)
     return {
         "monitoring": 1, "alert_factor": factor, "pager_key_file": str(key), "pager_url": pager.url,
+        "ticket_hours": "00:00-24:00",
         "prometheus_port": loopback.free(), "alertmanager_port": loopback.free(),
     }  # fmt: skip
 

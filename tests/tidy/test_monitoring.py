@@ -27,8 +27,8 @@ def test_an_alert_has_a_runbook_a_test_and_says_what_is_the_matter(name: str) ->
     rule = ALERTS[name]
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"]
-    assert rule["annotations"]["runbook"] == f"deploy/runbooks/{name}.md"
-    text = (ROOT / rule["annotations"]["runbook"]).read_text()
+    assert rule["annotations"]["runbook_url"] == f"deploy/runbooks/{name}.md"
+    text = (ROOT / rule["annotations"]["runbook_url"]).read_text()
     assert re.findall("^# (.+)|^## (.+)", text, re.MULTILINE) == [
         (name, ""), ("", "What it means"), ("", "What to look at"), ("", "What to do"),
     ]  # fmt: skip
