@@ -166,8 +166,13 @@ def run_show(args: argparse.Namespace) -> int:
     return 0
 
 
+def chosen(args: argparse.Namespace) -> bool:
+    """Whether a retry says which letters, in one way."""
+    return bool(args.positions) + bool(args.reason) + bool(args.all) == 1
+
+
 def run_retry(args: argparse.Namespace) -> int:
-    if bool(args.positions) + bool(args.reason) + bool(args.all) != 1:
+    if not chosen(args):
         raise InputError("say which letters: POSITION..., --reason R or --all (one of them)")
     if args.edit is not None and len(args.positions) != 1:
         raise InputError("--edit mends the letter of one POSITION; --with COMMAND mends several")
