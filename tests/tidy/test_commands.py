@@ -18,9 +18,12 @@ from deploy.commands.rejected import chosen
 from tests.tidy.source import ROOT, project_files
 
 PARSER = cli.parser()
+START = re.compile(r"^(?:field|run --rm(?: --no-deps)? operator) ")
 ASSIGNED = re.compile(r"(?:[A-Z_]+=\S* )*")
-COMMAND = re.compile(r"(?<![\w./$-])(?<!-n )(?:field|run --rm operator) ((?:'[^']*'|\"[^\"\n]*\"|[^;|&<>()#\n'\"`])+)")
-SPAN = re.compile(r"(`{1,2})((?:[A-Z_]+=\S*\s+)*(?:field|run --rm operator)\s[^`]+)\1")
+COMMAND = re.compile(
+    r"(?<![\w./$-])(?<!-n )(?:field|run --rm(?: --no-deps)? operator) ((?:'[^']*'|\"[^\"\n]*\"|[^;|&<>()#\n'\"`])+)"
+)
+SPAN = re.compile(r"(`{1,2})((?:[A-Z_]+=\S*\s+)*(?:field|run --rm(?: --no-deps)? operator)\s[^`]+)\1")
 FENCED = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILES = [
     path for path in project_files()
@@ -58,7 +61,7 @@ def named(path: Path) -> Iterator[str]:
 
 
 def words(command: str) -> list[str]:
-    return shlex.split(command.removeprefix("field ").removeprefix("run --rm operator "), comments=True)
+    return shlex.split(START.sub("", command, count=1), comments=True)
 
 
 def wrong(given: list[str], *, whole: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from tests.monitoring import files
 from tests.tidy.source import ROOT
 
 ALERTS = {rule["alert"]: rule for rule in files.rules("alert")}
+PAGES = sorted(files.RUNBOOKS.glob("Field*.md"))
 
 
 def test_every_metric_of_a_rule_or_dashboard_is_served() -> None:
@@ -38,10 +40,23 @@ def test_an_alert_has_a_runbook_a_test_and_says_what_is_the_matter(name: str) ->
 
 
 def test_a_runbook_is_of_an_alert_and_leads_nowhere_else() -> None:
-    assert {path.stem for path in files.RUNBOOKS.glob("*.md")} == set(ALERTS)
-    for path in files.RUNBOOKS.glob("*.md"):
+    assert {path.stem for path in PAGES} == set(ALERTS)
+    for path in [*PAGES, files.RUNBOOKS / "README.md"]:
         for link in re.findall(r"\]\(([^)#]+)", path.read_text()):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_runbook_names_panels_that_there_are_and_says_where_else_one_may_be(path: Path) -> None:
+    text = path.read_text()
+    assert "](README.md#where-am-i)" in text
+    titles = {name: {panel["title"] for panel in board["panels"]} for name, board in files.dashboards().items()}
+    known = set().union(*titles.values())
+    said = re.sub(r"`[^`]*`|\[[^]]*\]\([^)]*\)(?:, \"[^\"]*\")?", "", " ".join(text.split()))  # no commands, no links
+    for board, panel in re.findall(r'\*(\w+)\*|"([^"]+)"', said):
+        assert not board or board in titles, f"there is no dashboard {board}"
+        known = titles[board] if board else known
+        assert not panel or panel in known, f"there is no panel {panel}"
 
 
 def test_what_is_held_back_and_who_is_told_are_alerts() -> None:
