@@ -21,7 +21,7 @@ PARSER = cli.parser()
 START = re.compile(r"^(?:field|run --rm(?: --no-deps)? operator) ")
 ASSIGNED = re.compile(r"(?:[A-Z_]+=\S* )*")
 COMMAND = re.compile(
-    r"(?<![\w./$-])(?<!-n )(?:field|run --rm(?: --no-deps)? operator) ((?:'[^']*'|\"[^\"\n]*\"|[^;|&<>()#\n'\"`])+)"
+    r"(?<![\w./$=-])(?<!-n )(?:field|run --rm(?: --no-deps)? operator) ((?:'[^']*'|\"[^\"\n]*\"|[^;|&<>()#\n'\"`])+)"
 )
 SPAN = re.compile(r"(`{1,2})((?:[A-Z_]+=\S*\s+)*(?:field|run --rm(?: --no-deps)? operator)\s[^`]+)\1")
 FENCED = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)

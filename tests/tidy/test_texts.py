@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy import cli
+from streams.errors import FieldError
 from tests.tidy.source import ROOT, module_file, parse, project_files
 
 # Put together here so that this file does not find itself. (postgres: the home of a user inside an image.)
@@ -52,3 +54,14 @@ def test_every_metric_is_explained() -> None:
     }
     assert names
     assert not {name for name in names if not re.search(rf"\b{name}(_total)?\b", text)}
+
+
+def test_every_exit_code_stands_in_the_one_table() -> None:
+    """And in no other: whoever has a number looks once."""
+    page = (ROOT / "deploy/README.md").read_text()
+    rows = [int(row) for row in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)]
+    assert rows == sorted({one.exit_code for one in _kinds(FieldError)} | {cli.INTERRUPTED})
+
+
+def _kinds(of: type[FieldError]) -> set[type[FieldError]]:
+    return {of}.union(*(_kinds(one) for one in of.__subclasses__()))
