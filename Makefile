@@ -29,8 +29,10 @@ lint: venv ## style, format, types
 test: lint ## everything, on parts of its own (other ports, a folder of its own)
 	@tests/all.sh
 
-soak: venv ## kills, zombies, outages in rounds for HOURS (1), with a memory curve; report in .field/soak
+soak: venv ## kills, zombies, outages in rounds for HOURS (1), report in .field/soak; then each alert by its fault, and an upgrade (WITHOUT="alerts upgrade")
 	@.venv/bin/python -m tests.faults.soak --hours $(or $(HOURS),1) --seed $(or $(SEED),1)
+	@$(if $(filter alerts,$(WITHOUT)),,.venv/bin/python -m tests.monitoring.alerts)
+	@$(if $(filter upgrade,$(WITHOUT)),,.venv/bin/python -m tests.upgrade)
 
 upgrade: venv ## a rolling upgrade from an earlier version under load, compared row by row; FROM=REVISION (release 0.3.0); two minutes
 	@.venv/bin/python -m tests.upgrade $(if $(FROM),--from $(FROM))
