@@ -1,4 +1,4 @@
-"""What a gateway keeps and what waits in it has a bound (deploy/README.md, "Bounds"); others stand by their area."""
+"""What a gateway keeps and what waits in it has a bound (deploy/BOUNDS.md); others stand by their area."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import yaml
 
 from deploy.local.monitoring import SOURCES
 from tests.monitoring import files
+from tests.monitoring.alerts import REALLY
 from tests.tidy.source import ROOT
 
 ALERTS = {rule["alert"]: rule for rule in files.rules("alert")}
@@ -109,3 +110,10 @@ def test_the_viewer_may_read_what_the_public_dashboard_shows_and_nothing_else() 
     names = {name for one in given for name in re.findall(r"\w+", one.removeprefix("SELECT ON"))}
     assert names == shown | {"current_generation"}
     assert len(given) == grants.count("TO field_viewer")
+
+
+def test_the_page_says_how_long_each_alert_takes_in_reality() -> None:
+    page = (ROOT / "deploy" / "README.md").read_text()
+    said = dict(re.findall(r"^\| [^|]+ \| (Field\w+) \| ([^|]+) \| \d+ \|", page, re.MULTILINE))
+    assert said == REALLY
+    assert set(said) <= set(ALERTS)

@@ -1,4 +1,4 @@
-"""What may wait or be remembered has a bound, and this happens at it (deploy/README.md, "Bounds")."""
+"""What may wait or be remembered has a bound, and this happens at it (deploy/BOUNDS.md)."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ async def test_a_log_that_has_grown_is_set_aside_when_its_process_starts(
 
 
 def test_the_page_has_the_numbers_of_the_code() -> None:
-    text = (Path(__file__).parents[2] / "deploy/README.md").read_text().partition("## Bounds")[2].partition("\n## ")[0]
+    text = (Path(__file__).parents[2] / "deploy/BOUNDS.md").read_text()
     counts = (
         transport.SENDS_MAX, delivery.OUTSTANDING_MAX, RECORD_EVENTS_MAX, PART_ROWS_MAX, DETAIL_MAX, pool.SIZE_MAX,
         REPEATS_MAX, packing.LINE_BYTES_MAX, partition_of.cache_info().maxsize,
