@@ -241,6 +241,12 @@ def test_a_volume_that_holds_nothing_tells_how_full_the_disk_of_all_is() -> None
         assert mounted == wanted
 
 
+def test_the_operator_looks_at_the_folder_of_the_backups() -> None:
+    backup, operator = (PRODUCTION["services"][name] for name in ("backup", "operator"))
+    (host,) = (one.rpartition(":")[0] for one in backup["volumes"] if one.endswith(f":{backup['command'][1]}"))
+    assert f"{host}:{environment(operator)['FIELD_BACKUPS']}:ro" in operator["volumes"]
+
+
 def test_the_papers_say_how_large_it_is() -> None:
     lasting = [one for name, one in PRODUCTION["services"].items() if "profiles" not in one and name not in ENDS]
     limits = [one["deploy"]["resources"]["limits"] for one in lasting]
