@@ -37,6 +37,7 @@ REALLY: Final = {
     "FieldProcessRestarts": "at the 4th start", "FieldDiskLow": "5 min", "FieldRebalanceStorm": "1 min after the 6th",
     "FieldTargetDown": "1 min", "FieldLagGrowing": "6 min", "FieldPartDown": "1 min", "FieldProjectionStuck": "10 min",
     "FieldStale": "1.5 min", "FieldGatewayErrors": "5 to 6 min", "FieldCommitAge": "1.5 min",
+    "FieldPagerDown": "1 min after the first",
 }  # fmt: skip
 """How long after a fault each comes with the times as they are: its ``for``, and what its expression looks back on."""
 HELD_BACK: Final = {"FieldCommitAge", "FieldGatewayErrors", "FieldProjectionStuck", "FieldStale"}
@@ -115,6 +116,20 @@ def end(started: subprocess.Popen[str]) -> None:
 
 def no_events(scene: Scene) -> None:
     scene.see("the fleet stops", ("FieldNoEvents",), scene.stop_fleet, scene.start_fleet)
+
+
+def pager_refuses(scene: Scene) -> None:
+    def refuse() -> None:
+        scene.pager.refusing = True
+        scene.stop_fleet()  # which is an alert to tell
+        until(lambda: "FieldPagerDown" in scene.watched.firing(), "FieldPagerDown fires", 180)
+        scene.pager.refusing = False
+
+    def take() -> None:
+        scene.pager.refusing = False
+        scene.start_fleet()
+
+    scene.see("the fleet stops, and the pager refuses to hear of it", ("FieldPagerDown",), refuse, take)
 
 
 def a_worker_that_hangs(scene: Scene) -> None:
@@ -221,8 +236,8 @@ def quiet(_line: str) -> None:
 
 
 FAULTS: Final = (
-    no_events, dead_letters, a_replay_that_differs, restarts, rebalances, a_full_disk, a_worker_that_hangs,
-    postgres_away, kafka_hangs,
+    no_events, pager_refuses, dead_letters, a_replay_that_differs, restarts, rebalances, a_full_disk,
+    a_worker_that_hangs, postgres_away, kafka_hangs,
 )  # fmt: skip
 
 

@@ -24,15 +24,22 @@ KEY = "a-key-of-the-pager"
 
 
 class Pager:
-    """Takes what Alertmanager sends in PagerDuty's words; ``told`` has (trigger or resolve, alert), once each."""
+    """Takes what Alertmanager sends in PagerDuty's words; ``told`` has (trigger or resolve, alert), once each.
+
+    While it is ``refusing`` it takes nothing, as from somebody with another key.
+    """
 
     def __init__(self) -> None:
         pager = self
         self.told: list[tuple[str, str]] = []
+        self.refusing = False
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if pager.refusing:
+                    self.send_error(403)
+                    return
                 alert = said.get("payload", {}).get("summary", "").partition(":")[0] or pager.alerts[said["dedup_key"]]
                 pager.alerts[said["dedup_key"]] = alert
                 if said["routing_key"] == KEY:
