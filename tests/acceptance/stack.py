@@ -95,8 +95,13 @@ class Stack:
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
-    """Wait for something; a bound on hanging only."""
+    """Wait for something; a bound on hanging only. To look is often a process, which takes from what is waited for: it
+    rests as long as it looks.
+    """
     end = time.monotonic() + timeout_s
-    while not condition():
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < end, f"it never came about: {what}"
-        time.sleep(0.1)
+        time.sleep(max(0.1, time.monotonic() - began))
