@@ -51,7 +51,8 @@ async def test_queries_say_what_rest_says(served: Serving) -> None:
         for (_, _, path), one, two in zip(SAME, plain, batch, strict=True):
             rest = (await client.get(path)).json()["data"]
             for found in (one[0]["data"]["data"], two["data"]["data"]):
-                passing = ("at", "cached", "sources", "values", "strength", "resonance", "coherence")  # they go on with time
+                # these go on with time
+                passing = ("at", "cached", "sources", "values", "strength", "resonance", "coherence")
                 assert shape_of(found, passing) == shape_of(rest, passing), path
 
 
