@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 from deploy import bringup, observe, positions
-from deploy.embedded.backend import Embedded
 from deploy.observe import Status
 from deploy.positions import Positions
 from streams.archive.history import open_history
@@ -166,7 +165,11 @@ class Parts:
 
 def of(settings: Settings) -> Backend:
     """The one that FIELD_PARTS says."""
-    return Embedded(settings) if settings.parts == "embedded" else Parts(settings)
+    if settings.parts != "embedded":
+        return Parts(settings)
+    from deploy.embedded.backend import Embedded  # a quarter second: gateway and page, which no other command needs
+
+    return Embedded(settings)
 
 
 async def look(settings: Settings) -> Status:

@@ -54,11 +54,12 @@ def running(home: Path, part: str) -> Process | None:
 
 def alive(process: Process) -> bool:
     """Whether that very process lives; reaps it when it was our child."""
+    found = processes.alive(process)  # before: one that ends between the two questions is reaped, too
     child = _children.get(process.pid)
     if child is not None and child.poll() is not None:
         del _children[process.pid]
         return False
-    return processes.alive(process)
+    return found
 
 
 def stop(home: Path, part: str, polite: signal.Signals = signal.SIGTERM, grace_s: float = 20.0) -> bool:

@@ -39,6 +39,7 @@ def test_dashboards_are_answered_and_alerts_come_and_go(stack: Stack, pager: Pag
     fleet = stack.start("simulate", "--devices", "40", "--rate", "200", "--malformed", "0.2")
     until(lambda: FIVE | {"prometheus", "alertmanager"} <= watched.targets().keys(), "all are targets")
     until(lambda: set(watched.targets().values()) == {"up"}, "all targets are up")
+    until(lambda: sum(stack.json("status")["end"].values()) > 2_000, "a replay of it is looked at more than once")
     name = f"{stack.settings.generation}-other"
     with visitors(context.load(stack.environ)):
         replay = stack.run("replay", "run", "--name", name, "--max-rate", "150", FIELD_RULE_WEIGHT_TOUCH="5")
