@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, for_code
 
 from deploy.doctor.findings import Verdict, bad, ok, warn
 from streams import access, topics
@@ -40,7 +40,7 @@ class Topic(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What Kafka says. ``groups``: state and members by consumer group, no state where it is not told;
+    """What Kafka says. ``groups``: state and members by consumer group, no state where the broker refuses;
     ``newest_ms``: of the youngest record.
     """
 
@@ -101,8 +101,11 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, tu
 
 
 async def _groups(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, tuple[str, int]]:
-    answers: Any = await admin.describe_consumer_groups(names)
-    return {group[1]: ("" if group[0] else group[2], len(group[5])) for answer in answers for group in answer.groups}
+    try:
+        answers: Any = await admin.describe_consumer_groups(names)
+    except GroupAuthorizationFailedError:  # who may not look at it does not hear where it is, either
+        return dict.fromkeys(names, ("", 0))
+    return {group[1]: (group[2], len(group[5])) for answer in answers for group in answer.groups}
 
 
 async def _newest_ms(settings: Settings, topic: Topic | None) -> int:

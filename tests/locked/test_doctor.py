@@ -28,4 +28,6 @@ def test_what_an_account_may_not_see_is_no_ok(locked: Locked) -> None:
     kafka = findings.run(log.CHECKS, asyncio.run(log.ask(locked.of("listener"))))
     postgres = findings.run(database.CHECKS, database.ask(locked.of("backup")))
     assert {one.state for one in kafka if one.check == "topic settings"} == {"warn"}
+    no_groups = findings.run(log.CHECKS, asyncio.run(log.ask(locked.of("backup"))))
+    assert {one.state for one in no_groups if one.check == "worker group"} == {"warn"}
     assert {one.state for one in postgres if one.check == "connections"} == {"warn"}

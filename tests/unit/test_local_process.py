@@ -68,6 +68,21 @@ def test_a_server_that_ended_by_itself_is_no_zombie(tmp_path: Path) -> None:
     assert process.log_end(tmp_path, "redis") == "    the reason"
 
 
+def test_one_that_ends_while_it_is_looked_at_is_no_zombie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = process.start(tmp_path, "redis", SLEEP)
+    look = processes.alive
+
+    def ends(one: processes.Process) -> bool:
+        os.kill(one.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)  # it is over, and still to be reaped
+        return look(one)
+
+    monkeypatch.setattr(processes, "alive", ends)
+    assert not process.alive(started)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(started.pid, os.WNOHANG)
+
+
 def test_the_end_of_a_log(tmp_path: Path) -> None:
     assert process.log_end(tmp_path, "kafka") == "    (no log)"
     log = process.log_file(tmp_path, "kafka")

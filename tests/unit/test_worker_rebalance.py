@@ -195,6 +195,19 @@ async def test_told_to_stop_within_a_batch_it_waits_for_no_checkpoint_either() -
     await asyncio.wait_for(here._take(event(0)), 30)
 
 
+async def test_told_to_stop_only_the_last_checkpoint_is_made() -> None:
+    """The rest of Faust ends meanwhile: what is sent after it is acknowledged by nobody."""
+    here = Bare()
+    here._closing = True
+    here._due.set()
+    loop = asyncio.create_task(here._checkpoints())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    loop.cancel()
+    assert not here._due.is_set(), "it has come by"
+    assert not here.checkpoints
+
+
 async def test_revoked_is_forgotten_whole() -> None:
     here = Bare()
     before = here._assignment

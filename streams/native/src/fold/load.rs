@@ -18,8 +18,7 @@ use super::state::State;
 use crate::event::{id_of, kind_of, Event, ENTANGLE, SACRED_PHRASE};
 use crate::msgpack::{Bad, Reader};
 
-/// The shard of a record and its watermark; Bad when it is of another fold or of another number of shards. No more than
-/// `open_max` of its keys are open.
+/// The shard of a record and its watermark; Bad when it is of another fold or of another number of shards.
 pub fn read_shard(bytes: &[u8], shards: usize, rules: &Rules) -> Result<(Shard, i64), Bad> {
     let from = &mut Reader::new(bytes);
     exactly(from.array()?, 9)?;
