@@ -60,8 +60,8 @@ def answers(port: int) -> bool:
         return False
 
 
-def tell(port: int, *alerts: dict[str, str]) -> None:
-    body = json.dumps([{"labels": labels} for labels in alerts]).encode()
+def tell(port: int, *alerts: dict[str, str], **annotations: str) -> None:
+    body = json.dumps([{"labels": labels, "annotations": annotations} for labels in alerts]).encode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/v2/alerts", body, {"Content-Type": "application/json"}
     )
@@ -111,8 +111,9 @@ def test_a_ticket_waits_for_its_hours_and_a_page_does_not(programs: Programs, pa
 
 def test_a_ticket_is_told_in_its_hours(programs: Programs, pager: Pager, tmp_path: Path) -> None:
     with alertmanager(programs, pager, tmp_path) as port:
-        tell(port, {"alertname": "FieldDeadLetters", "severity": "ticket"})
+        tell(port, {"alertname": "FieldDeadLetters", "severity": "ticket"}, runbook_url="https://wiki.example/letters")
         until(lambda: ("trigger", "FieldDeadLetters") in pager.told, "the ticket is told")
+    assert pager.runbooks["FieldDeadLetters"] == "https://wiki.example/letters"
 
 
 @pytest.mark.parametrize("hours", ["8-18", "18:00-08:00", "08:00-25:00", "", "08:00-08:00"])

@@ -24,7 +24,8 @@ KEY = "a-key-of-the-pager"
 
 
 class Pager:
-    """Takes what Alertmanager sends in PagerDuty's words; ``told`` has (trigger or resolve, alert), once each.
+    """Takes what Alertmanager sends in PagerDuty's words; ``told`` has (trigger or resolve, alert), once each, and
+    ``runbooks`` where each alert leads.
 
     While it is ``refusing`` it takes nothing, as from somebody with another key.
     """
@@ -42,6 +43,7 @@ class Pager:
                     return
                 alert = said.get("payload", {}).get("summary", "").partition(":")[0] or pager.alerts[said["dedup_key"]]
                 pager.alerts[said["dedup_key"]] = alert
+                pager.runbooks[alert] = said.get("payload", {}).get("custom_details", {}).get("runbook", "")
                 if said["routing_key"] == KEY:
                     pager.told.append((said["event_action"], alert))
                 self.send_response(202)
@@ -52,6 +54,7 @@ class Pager:
                 pass
 
         self.alerts: dict[str, str] = {}
+        self.runbooks: dict[str, str] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
