@@ -101,8 +101,8 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _owner(file: str) -> str:
-    """Who may read it, as Docker names a user; of no file: whom Alertmanager's image runs as."""
-    if not file:
+    """Who may read it, as Docker names a user; where there is none (``monitoring`` says so): its image's own."""
+    if not Path(file).is_file():
         return "65534:65534"
     found = Path(file).stat()
     return f"{found.st_uid}:{found.st_gid}"

@@ -296,6 +296,8 @@ def test_alertmanager_runs_as_who_may_read_the_key(tmp_path: Path) -> None:
     owner = key.stat()
     given = compose.environment(replace(Settings(), pager_key_file=str(key)))
     assert given["FIELD_PAGER_USER"] == f"{owner.st_uid}:{owner.st_gid}"
+    for none in ("", str(tmp_path / "away")):  # Docker's other services start all the same
+        assert compose.environment(replace(Settings(), pager_key_file=none))["FIELD_PAGER_USER"] == "65534:65534"
     assert FILES["compose.yaml"]["services"]["alertmanager"]["user"].startswith("${FIELD_PAGER_USER:-")
     test = PRODUCTION["services"]["alertmanager"]["healthcheck"]["test"][1]
     assert "/run/secrets/field_pager_key" in test
