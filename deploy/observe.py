@@ -15,7 +15,8 @@ import msgspec
 import psycopg
 import redis
 
-from deploy import positions, processes, scrape
+from deploy import endpoints, positions, processes, scrape
+from deploy.endpoints import Endpoint
 from deploy.local import parts
 from deploy.positions import LogWatch, Positions
 from deploy.processes import Process
@@ -82,7 +83,7 @@ class Projection(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """Counters of the running worker since its start; all None when its endpoint does not answer.
+    """Counters of the running workers since their start; all None when no endpoint of one is known and answers.
 
     Of an embedded field: of the state as it stands, whoever folded it.
     """
@@ -108,6 +109,7 @@ class Status(msgspec.Struct):
     projections: list[Projection]
     counts: Counts
     field: dict[str, Any] | None
+    endpoints: list[Endpoint] = []
 
 
 Moved = dict[int, float]
@@ -178,12 +180,13 @@ async def look(settings: Settings) -> Status:
 
 
 async def _look(settings: Settings, ask_kafka: Callable[[], Awaitable[Kafka]]) -> Status:
-    rows, kafka, database, hot, worker = await asyncio.gather(
+    rows, kafka, database, hot, worker, elsewhere = await asyncio.gather(
         asyncio.to_thread(parts.describe, settings),
         ask_kafka(),
         asyncio.to_thread(_database, settings),
         asyncio.to_thread(_redis, settings),
         asyncio.to_thread(scrape.scrape, settings, positions.WORKER),
+        asyncio.to_thread(endpoints.ask, settings),
     )
     problems = {"kafka": kafka.problem, "postgres": database.problem, "redis": hot.problem}
     reflected = {positions.WORKER: kafka.worker, **database.positions, positions.REDIS: hot.positions}
@@ -202,8 +205,11 @@ async def _look(settings: Settings, ask_kafka: Callable[[], Awaitable[Kafka]]) -
             follower(name, at, None if name in unknown else ends, moved.get(name, {}), time.time())
             for name, at in reflected.items()
         ],
-        counts=_counts(worker),
+        counts=_counts(
+            endpoints.summed([worker, *(one.samples for one in elsewhere if one.endpoint.role == positions.WORKER)])
+        ),
         field=hot.field,
+        endpoints=[one.endpoint for one in elsewhere],
     )
 
 

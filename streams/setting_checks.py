@@ -43,12 +43,9 @@ def check(settings: Settings) -> None:
 
 
 def _check_addresses(settings: Settings) -> None:
-    for broker in settings.kafka_brokers.split(","):
-        host, _, port = broker.strip().rpartition(":")
-        if not host or not (port.isascii() and port.isdigit()):
-            raise SettingError("KAFKA_BROKERS", f"{broker!r} is not host:port")
-        if not 1 <= int(port) <= 65_535:
-            raise SettingError("KAFKA_BROKERS", f"port {port} is outside 1..65535")
+    _check_places("KAFKA_BROKERS", settings.kafka_brokers)
+    if settings.endpoints.strip():
+        _check_places("FIELD_ENDPOINTS", settings.endpoints)
     try:
         url = urlsplit(settings.database_url)
         place, number = url.hostname, url.port
@@ -64,6 +61,15 @@ def _check_addresses(settings: Settings) -> None:
         raise SettingError("FIELD_TRACES_ENDPOINT", "is not an http:// or https:// address")
     if not settings.redis_host.strip():
         raise SettingError("REDIS_HOST", "is empty")
+
+
+def _check_places(name: str, places: str) -> None:
+    for place in places.split(","):
+        host, _, port = place.strip().rpartition(":")
+        if not host or not (port.isascii() and port.isdigit()):
+            raise SettingError(name, f"{place!r} is not host:port")
+        if not 1 <= int(port) <= 65_535:
+            raise SettingError(name, f"port {port} is outside 1..65535")
 
 
 def _check_proxies(proxies: str) -> None:

@@ -151,6 +151,11 @@ class Settings:
     )
     stream_length: int = setting("FIELD_STREAM_LENGTH", 10_000, "entries kept in consciousness:stream", minimum=1)
     metrics_host: str = setting("FIELD_METRICS_HOST", "127.0.0.1", "where the metrics endpoints listen")
+    endpoints: str = setting(
+        "FIELD_ENDPOINTS",
+        "",
+        "host:port, comma separated, of processes elsewhere that `status` and `top` ask; or none",
+    )
     worker_metrics_port: int = setting("FIELD_WORKER_METRICS_PORT", 9101, "0: any free port", minimum=0, maximum=65_535)
     projector_metrics_port: int = setting(
         "FIELD_PROJECTOR_METRICS_PORT", 9102, "0: any free port", minimum=0, maximum=65_535
@@ -275,9 +280,7 @@ class Settings:
     push_heartbeat_s: float = setting("FIELD_PUSH_HEARTBEAT_S", 15.0, "a silent line says it is open", minimum=0.1)
     push_stale_s: float = setting("FIELD_PUSH_STALE_S", 45.0, "who takes nothing for so long is gone", minimum=0.2)
     backups: str = setting("FIELD_BACKUPS", "", "folder of backups whose age `field doctor` looks at; empty: none")
-    backup_hours_max: float = setting(
-        "FIELD_BACKUP_HOURS_MAX", 26.0, "it warns when the newest one is older: a day's timer and its run", minimum=0.0
-    )
+    backup_hours_max: float = setting("FIELD_BACKUP_HOURS_MAX", 26.0, "it warns if the newest is older", minimum=0.0)
     archive: str = setting("FIELD_ARCHIVE", "", "folder of the archived log, read before Kafka; empty: none")
     log_level: str = setting(
         "FIELD_LOG_LEVEL", "INFO", "what the processes log", choices=("DEBUG", "INFO", "WARNING", "ERROR")

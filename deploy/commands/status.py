@@ -40,12 +40,14 @@ def lines(status: Status) -> Iterator[str]:
         yield f"TimescaleDB, {status.edition.name} edition: {status.edition.meaning}"
         native = ", ".join(status.edition.native_aggregates) or "none"
         yield f"  native continuous aggregates: {native}"
-    yield "processes:" if status.processes else "processes: none of this home"
+    yield "processes:" if status.processes or status.endpoints else "processes: none of this home"
     for role in status.processes:
         how = "killed" if role.exit_code is None else f"exit {role.exit_code}"
         age = f"up {time.time() - role.started:,.0f} s" if role.up else f"DOWN ({how})"
         restarts = f", restarted {role.restarts} times" if role.restarts else ""
         yield f"  {role.role:<10} pid {role.pid:<8} {age}{restarts}{'; ' + role.advice if role.advice else ''}"
+    for one in status.endpoints:
+        yield f"  {one.role or '?':<10} {one.where:<22} {'up' if one.up else 'does not answer'}"
     yield "positions (last offset reflected, by partition) and records behind:"
     yield f"  {'log':<10} {_vector(status.end)}"
     for item in status.projections:

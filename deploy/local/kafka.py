@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -129,7 +130,8 @@ def _properties(data: Path, port: int, controller_port: int) -> dict[str, Any]:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "share.coordinator.state.topic.num.partitions": 1,
-        "group.initial.rebalance.delay.ms": 0,
+        # how long the first member of a group waits for others; benchmarks want them to begin together
+        "group.initial.rebalance.delay.ms": int(os.environ.get("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")),
         "group.min.session.timeout.ms": 1000,
         "message.max.bytes": 10_485_760,
         "replica.fetch.max.bytes": 10_485_760,

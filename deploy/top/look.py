@@ -13,7 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
-from deploy import backend, positions, scrape
+from deploy import backend, endpoints, positions, scrape
+from deploy.endpoints import Answer
 from deploy.observe import Status
 from deploy.top.rows import COUNTED, Look, Seen
 from streams import access, topics
@@ -37,7 +38,7 @@ class Looker:
             self._observer.look(),
             self._owners(),
             asyncio.to_thread(_of_settings, self._settings),
-            asyncio.gather(*(asyncio.to_thread(_of_endpoint, where) for where in self._further)),
+            asyncio.to_thread(endpoints.ask, self._settings, self._further),
         )
         worker = next((one for one in status.projections if one.projection == positions.WORKER), None)
         known = worker is not None and worker.lag is not None
@@ -45,7 +46,7 @@ class Looker:
             at_s=time.monotonic(),
             generation=status.generation,
             problems=[f"{part.part}: {part.problem}" for part in status.parts if part.problem],
-            processes=[*_known(ours, status), *others],
+            processes=[*_known(ours, status), *map(_elsewhere, others)],
             ends=status.end,
             kept=worker.positions if worker is not None and known else None,
             owners=owners,
@@ -96,12 +97,10 @@ def _of_settings(settings: Settings) -> list[Seen]:
     return found
 
 
-def _of_endpoint(where: str) -> Seen:
-    """A process at host:port, which says itself what it is."""
-    samples = scrape.fetch(where)
-    named = scrape.labelled(samples, "field_process_info", "role")
-    role = next((role for role, value in named.items() if value and role in ROLES), "worker")
-    return Seen(f"{role} {where}", role, where, samples is not None, None, 0, samples)
+def _elsewhere(answer: Answer) -> Seen:
+    """A process that says itself what it is."""
+    one = answer.endpoint
+    return Seen(f"{one.role or '?'} {one.where}", one.role, one.where, one.up, None, 0, answer.samples)
 
 
 def _known(found: list[Seen], status: Status) -> list[Seen]:

@@ -30,7 +30,8 @@ from tests.benchmarks.bench import copying, ours
 from tests.benchmarks.bench.__main__ import session
 
 DEVICES: Final = 10_000
-INDEXES: Final = ("consciousness_events_once", "consciousness_events_position", "consciousness_events_device")
+ROOMS: Final = 128
+INDEXES: Final = tuple(f"consciousness_events_{name}" for name in ("once", "position", "device", "room"))
 VIEWS: Final = ("consciousness_field_1min", "consciousness_field_1h", "consciousness_field_1d")
 COMMUNITY: Final = "timescale"
 
@@ -76,8 +77,8 @@ class Rows:
 
 def rows_of(count: int, settings: Settings) -> Rows:
     weights, most = settings.rules.weights(), settings.project_events
-    whole = copying.made(count, devices=DEVICES, weights=weights)
-    staged = copying.made(count, devices=DEVICES, weights=weights, staged=True)
+    whole = copying.made(count, devices=DEVICES, weights=weights, rooms=ROOMS)
+    staged = copying.made(count, devices=DEVICES, weights=weights, rooms=ROOMS, staged=True)
     batches = [memoryview(copy_file(staged[at : at + most])) for at in range(0, count, most)]
     return Rows(count, memoryview(copy_file(whole)), batches)
 
@@ -139,7 +140,8 @@ def edition_of(settings: Settings) -> str:
 def report(rows: int, seen: dict[Way, Seen], refreshed: dict[str, list[float]], edition: str) -> Iterator[str]:
     """Markdown."""
     first = next(iter(seen.values()))
-    yield f"{rows:,} rows, {DEVICES:,} devices, TimescaleDB {edition}; medians of {len(first.seconds)}.\n"
+    yield f"{rows:,} rows, {DEVICES:,} devices, half of them in {ROOMS} rooms."
+    yield f"TimescaleDB {edition}; medians of {len(first.seconds)}.\n"
     yield "| written by | rows/s | to the first |\n| --- | --- | --- |"
     for way, one in seen.items():
         ratio = statistics.median(first.seconds) / statistics.median(one.seconds)

@@ -258,9 +258,11 @@ def test_only_the_ways_of_the_flow_are_open(found: list[Document]) -> None:
         ]
         out = {n: [port["port"] for way in p["egress"] for port in way["ports"]] for n, p in own if "egress" in p}
         assert out.pop("field-names") == [53, 53]
-        assert out == {f"field-to-{part}": [PORTS[part]] for part in NEEDS[role]}, role
+        watches = {"field-to-processes": ["metrics"]} if role == "operator" else {}
+        assert out == {f"field-to-{part}": [PORTS[part]] for part in NEEDS[role]} | watches, role
         into = {n: [port["port"] for way in p["ingress"] for port in way["ports"]] for n, p in own if "ingress" in p}
-        wanted = {"field-from-monitoring": ["metrics"]} if role in ROLES else {}
+        watched = {"field-from-monitoring": ["metrics"], "field-from-operator": ["metrics"]}
+        wanted = watched if role in ROLES else {}
         assert into == wanted | ({"field-from-outside": ["http"]} if role == "gateway" else {})
         assert all(way.get("to") for _, p in own for way in p.get("egress", ()))
         assert all(way.get("from") for _, p in own for way in p.get("ingress", ()))
@@ -280,13 +282,27 @@ def test_the_ways_lead_to_the_addresses_of_the_settings(found: list[Document]) -
     assert int(settings["REDIS_PORT"]) == PORTS["redis"]
 
 
+def test_the_operator_asks_the_pods_of_every_role(found: list[Document]) -> None:
+    """By a name that has their addresses, also of one that is not ready."""
+    given = {one["name"]: one["value"] for one in container_of(makers(found)["operator"])["env"]}
+    services = {one["metadata"]["name"]: one for one in found if one["kind"] == "Service"}
+    asked = {}
+    for place in given["FIELD_ENDPOINTS"].split(","):
+        name, _, port = place.partition(":")
+        spec = services[name]["spec"]
+        assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
+        asked[spec["selector"][COMPONENT]] = int(port)
+        assert [(one["port"], one["targetPort"]) for one in spec["ports"]] == [(int(port), "metrics")]
+    assert asked == {role: getattr(Settings(), f"{role}_metrics_port") for role in ROLES}
+
+
 def test_the_examples_parts_are_where_they_are_looked_for() -> None:
     found = overlay("example")
     servers = {d["metadata"]["name"]: d for d in found if d["kind"] == "Service" and d["metadata"]["name"] in PORTS}
     assert {name: one["spec"]["ports"][0]["port"] for name, one in servers.items()} == PORTS
-    for policy in (d for d in found if d["kind"] == "NetworkPolicy" and d["metadata"]["name"].startswith("field-to-")):
-        (to,) = policy["spec"]["egress"][0]["to"]
-        part = policy["metadata"]["name"].removeprefix("field-to-")
+    ways = {d["metadata"]["name"]: d for d in found if d["kind"] == "NetworkPolicy"}
+    for part in PORTS:
+        (to,) = ways[f"field-to-{part}"]["spec"]["egress"][0]["to"]
         assert selects(to["podSelector"], servers[part]["spec"]["selector"])
 
 
@@ -372,5 +388,5 @@ def test_what_migrates_can_be_applied_before_the_rest(found: list[Document]) -> 
     assert [document["metadata"]["name"] for document in first if document["kind"] == "Namespace"] == ["field"]
     assert ("ServiceAccount", job["spec"]["template"]["spec"]["serviceAccountName"]) in there
     assert ("ConfigMap", "field-settings") in there
-    assert len([kind for kind, _ in there if kind == "NetworkPolicy"]) == 7
+    assert len([kind for kind, _ in there if kind == "NetworkPolicy"]) == 9
     assert not {kind for kind, _ in there} & {"Deployment", "StatefulSet"}

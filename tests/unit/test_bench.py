@@ -70,6 +70,8 @@ def test_a_run_is_taken_by_event_and_second() -> None:
         ({"sum_r": math.nan}, "the sum of r"),
         ({"sum_r": None}, ""),
         ({"wall_s": 0.0}, "no time"),
+        ({"details": {"measured_share": 0.59}}, "only 59% was folded by all"),
+        ({"details": {"measured_share": 0.6}}, ""),
     ],
 )
 def test_a_run_counts_only_if_every_event_is_in_the_state_once(change: dict[str, Any], said: str) -> None:

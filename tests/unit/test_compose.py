@@ -271,6 +271,8 @@ def test_prometheus_looks_at_every_process_by_the_names_of_the_rules() -> None:
         lasting = [name for name, one in found.items() if "profiles" not in one and name.partition("-")[0] == role]
         assert hosts == (lasting if role != "prometheus" else ["127.0.0.1"])
         assert all({*found[name]["networks"]} & {*found["prometheus"]["networks"]} for name in lasting)
+    ours = [target for group in groups if group["labels"]["job"].startswith("field-") for target in group["targets"]]
+    assert found["operator"]["environment"]["FIELD_ENDPOINTS"] == ",".join(ours)
     told = json.loads((FOLDER / "production" / "prometheus" / "alertmanagers.json").read_text())
     assert told == [{"targets": groups[-1]["targets"]}]
 

@@ -51,11 +51,6 @@ def test_what_is_beyond_the_knee(row: dict[str, Any], beyond: bool) -> None:
     assert report.beyond_knee(row) is beyond
 
 
-def test_workers_that_hardly_met_measure_nothing() -> None:
-    assert report.unmeasured(0.3) == ""
-    assert "more --events" in report.unmeasured(0.29)
-
-
 def test_what_can_be_chosen() -> None:
     chosen = arguments(["workers", "--forms", "frame", "--workers", "1,2"])
     assert (chosen.parts, chosen.forms, chosen.workers) == (["workers"], ["frame"], [1, 2])

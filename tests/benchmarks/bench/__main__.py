@@ -1,6 +1,6 @@
 """The field beside what people would pick instead: one command, one run, a table, JSON and pictures.
 
-    python -m tests.benchmarks.bench                             everything (about half an hour)
+    python -m tests.benchmarks.bench                             everything (about three quarters of an hour)
     python -m tests.benchmarks.bench --rows 'ours-*,flink-heap-*' --events 100000 --runs 1
 
 It brings Kafka, PostgreSQL and Redis of its own (or takes those of TEST_PARTS), fills the topics with the same seeded
@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", default="", help="names or patterns, comma separated (default: all)")
     parser.add_argument("--list", action="store_true", help="the names of all rows, and nothing else")
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rate", type=int, default=20_000, help="events a second of the paced runs; 0: none of them")
@@ -164,6 +164,7 @@ def session() -> Session:
     """Parts of our own; the tests sweep them away should we be killed. Those of TEST_PARTS where it is set."""
     if path := os.environ.get("TEST_PARTS"):
         return Session(read({**json.loads(Path(path).read_text()), "FIELD_PARTS": "none"}), ours=False)
+    os.environ.setdefault("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "5000")  # several of ours begin together
     ports = [loopback.free() for _ in range(3)]
     return Session(
         Settings(

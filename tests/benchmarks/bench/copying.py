@@ -33,10 +33,10 @@ PIECE_BYTES = 1 << 20
 COLLECTIVE = b"\x01"
 
 
-def made(count: int, *, devices: int, weights: Mapping[str, int], staged: bool = False) -> list[bytes]:
+def made(count: int, *, devices: int, weights: Mapping[str, int], rooms: int = 0, staged: bool = False) -> list[bytes]:
     """Rows of the hypertable, as COPY takes them; ``staged``: of the projector's staging table."""
     rows = []
-    for number, sent in enumerate(load.events(count, devices=devices)):
+    for number, sent in enumerate(load.events(count, devices=devices, rooms=rooms)):
         columns = raw_columns(
             as_event(sent), weights,
             received=sent.timestamp, partition=partition_of(sent.key, load.PARTITIONS), offset=number, index=0,

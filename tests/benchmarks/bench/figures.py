@@ -21,6 +21,8 @@ MEASURES = (
     "other_bytes_per_event",
 )
 SUM_TOLERANCE = 1e-9
+SHARE_MIN = 0.6
+"""Of the events that must have been folded by all processes together; what is measured is that share."""
 
 
 @dataclass
@@ -84,6 +86,8 @@ def problem(run: Run, events: int, expected_sum: float | None) -> str:
     known = run.sum_r is not None and expected_sum is not None
     if known and not math.isclose(run.sum_r or 0.0, expected_sum or 0.0, rel_tol=SUM_TOLERANCE):
         return f"the sum of r is {run.sum_r:.9f}, not {expected_sum:.9f}"
+    if (share := run.details.get("measured_share", 1.0)) < SHARE_MIN:
+        return f"only {share:.0%} was folded by all processes together: it takes more events"
     if not (run.wall_s > 0 and math.isfinite(run.wall_s)):
         return "no time was measured: it takes more events"
     return ""

@@ -59,6 +59,10 @@ class Child:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def ask(self) -> None:
+        """To end, as an operator does."""
+        os.killpg(self.process.pid, signal.SIGTERM)
+
     def end(self) -> None:
         """Ask, wait, then kill; it and what it has started."""
         for number, grace_s in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 10.0)):

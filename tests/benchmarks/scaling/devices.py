@@ -70,24 +70,25 @@ def measure(stage: Stage, size: Size, rate: int, seconds: int, limit_s: float) -
     try:
         daemons = ours.start(stage, settings, "worker", 1, limit_s)
         children += daemons.children
-        found |= asyncio.run(_fold(stage, settings, daemons, size.events))
+        found |= _fold(stage, settings, daemons, size.events)
         daemons.children[0].kill()
         found |= asyncio.run(_state(stage, settings))
         begun = time.perf_counter()
         daemons = ours.start(stage, settings, "worker", 1, limit_s)
         children += daemons.children
         found |= _recover(daemons, begun)
-        found |= asyncio.run(_live(stage, settings, daemons, sent, rate))
+        found |= _live(stage, settings, daemons, sent, rate)
     finally:
         ours.end([child for child in children if child.process.poll() is None])
         asyncio.run(peers.clear(stage.broker, run_id))
     return found
 
 
-async def _fold(stage: Stage, settings: Settings, daemons: Daemons, events: int) -> dict[str, Any]:
+def _fold(stage: Stage, settings: Settings, daemons: Daemons, events: int) -> dict[str, Any]:
     """All of the topic, as fast as it goes."""
-    looks, committed = await ours.watch(stage, settings, daemons, events)
-    first, last = looks[0], next(look for look in looks if look.folded == looks[-1].folded)
+    looks = ours.folding(daemons, events)
+    committed = asyncio.run(ours.durable(stage, settings))
+    first, last = looks[0], looks[-1]
     if last.folded != events:
         raise Failed(f"it folded {last.folded:,} of {events:,} events")
     return {
@@ -123,13 +124,12 @@ def _recover(daemons: Daemons, begun: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _live(
-    stage: Stage, settings: Settings, daemons: Daemons, sent: Iterator[load.Sent], rate: int
-) -> dict[str, Any]:
+def _live(stage: Stage, settings: Settings, daemons: Daemons, sent: Iterator[load.Sent], rate: int) -> dict[str, Any]:
     """Single events at an even rate, until they are folded and committed."""
     before = daemons.each("field_changelog_bytes_total")[0]
-    count = await _send(stage.broker, settings, list(sent), rate)
-    looks, _ = await ours.watch(stage, settings, daemons, count)
+    count = asyncio.run(_send(stage.broker, settings, list(sent), rate))
+    looks = ours.folding(daemons, count)
+    asyncio.run(ours.durable(stage, settings))
     if looks[-1].folded != count:
         raise Failed(f"after its recovery it folded {looks[-1].folded:,} of {count:,} events")
     written = daemons.each("field_changelog_bytes_total")[0] - before

@@ -47,7 +47,6 @@ COLUMNS: dict[str, Sequence[Column]] = {
         ("cores of the worker", "cores", ".2f"),
     ),
 }
-SHARE_MIN = 0.3
 LATE_MS = 1_000.0
 """A median beyond this is a queue that grows: the load is above what can be carried."""
 
@@ -70,11 +69,6 @@ def cell(row: Mapping[str, Any], name: str, form: str) -> str:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return "" if value is None else format(value, form)
-
-
-def unmeasured(share: float) -> str:
-    """Why a run of several workers says nothing: too much was folded before all of them took part."""
-    return "" if share >= SHARE_MIN else f"only {share:.0%} was folded by all of them together: more --events"
 
 
 def beyond_knee(row: Mapping[str, Any]) -> bool:

@@ -27,8 +27,8 @@ import org.apache.kafka.streams.state.QueryableStoreTypes;
 /**
  * The simple fold in Kafka Streams: an aggregate by device in RocksDB with its changelog, caches as by default.
  *
- * <p>Environment: BROKER, TOPIC, EVENTS, RUN_ID, FOLDER, PACED (1: stay until killed), THREADS, GUARANTEE. The state is
- * five numbers of eight bytes a device, which is smaller and cheaper than JSON would be.
+ * <p>Environment: BROKER, TOPIC, EVENTS, RUN_ID, FOLDER, PACED (1: stay until killed), THREADS, GUARANTEE, COMMIT_MS. The
+ * state is five numbers of eight bytes a device, which is smaller and cheaper than JSON would be.
  */
 public final class KafkaStreamsFold {
     private static final String STORE = "devices";
@@ -153,6 +153,7 @@ public final class KafkaStreamsFold {
         settings.put("state.dir", System.getenv("FOLDER"));
         settings.put("num.stream.threads", System.getenv("THREADS"));
         settings.put("processing.guarantee", System.getenv("GUARANTEE"));
+        settings.put("commit.interval.ms", System.getenv("COMMIT_MS"));
 
         Watch watch = new Watch();
         StreamsBuilder builder = new StreamsBuilder();
