@@ -67,7 +67,7 @@ BAD = {
     "too large": (written({'"extra"': json.dumps("a" * 70_000)}).encode(), 422, "too_large"),
     "too many": (b"[" + b"1," * 10_000 + b"1]", 413, "too_large"),
     "no type": (json.dumps({"id": ID}).encode(), 422, "missing_field"),
-    "of the future": (json.dumps(breath(timestamp=int(time.time() * 1000) + 600_000)).encode(), 422, "future"),
+    "of the future": (json.dumps(breath(timestamp=int(time.time() * 1000) + 86_400_000)).encode(), 422, "future"),
 }
 
 
