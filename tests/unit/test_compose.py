@@ -289,6 +289,15 @@ def test_grafana_asks_the_servers_that_there_are() -> None:
     assert ours[1]["jsonData"]["sslRootCertFile"] in mounted
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_grafana_keeps_the_folders_of_provisioning_that_its_image_has(file: str) -> None:
+    place = "/etc/grafana/provisioning"
+    mounted = [volume.split(":")[-2] for volume in FILES[file]["services"]["grafana"]["volumes"]]
+    assert place not in mounted
+    for kind in ("datasources", "dashboards"):
+        assert any(path.removeprefix(f"{place}/").split("/")[0] == kind for path in mounted)
+
+
 def test_alertmanager_runs_as_who_may_read_the_key(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("of a pager")
