@@ -85,6 +85,14 @@ def test_a_dashboard_is_whole(name: str) -> None:
             assert target["datasource"]["uid"] in ("field-prometheus", "field-postgres")
 
 
+@pytest.mark.parametrize("name", files.dashboards())
+def test_a_table_of_labels_shows_them_as_they_are(name: str) -> None:
+    for panel in files.dashboards()[name]["panels"]:
+        if panel["type"] == "table" and panel["datasource"]["type"] == "prometheus":
+            unit = panel["fieldConfig"]["defaults"]["unit"]
+            assert unit == "string", f"{panel['title']}: a position is rounded, a label that looks like a number is one"
+
+
 def test_the_datasources_are_the_ones_that_dashboards_name() -> None:
     folder = files.DASHBOARDS.parent / "provisioning"
     sources = yaml.safe_load((folder / "datasources" / "field.yaml").read_text())["datasources"]
