@@ -10,49 +10,50 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
-from deploy.commands import (
-    archive,
-    audit,
-    backup,
-    daemons,
-    doctor,
-    info,
-    lock,
-    migrate,
-    publishing,
-    reading,
-    rejected,
-    replay,
-    stack,
-    status,
-    token,
-    top,
-    waiting,
-)
 from streams import logs
 from streams.errors import FieldError
 from streams.settings import Settings
 
-FAMILIES = (
-    stack, status, top, doctor, publishing, archive, backup, waiting, reading, rejected, replay, migrate, lock, daemons,
-    token, audit, info,
-)  # fmt: skip
+FAMILIES: Final = {
+    "stack": ("run", "up", "down", "clean", "supervise"),
+    "status": ("status",),
+    "top": ("top",),
+    "doctor": ("doctor",),
+    "publishing": ("publish", "simulate"),
+    "archive": ("archive",),
+    "backup": ("backup", "restore"),
+    "waiting": ("wait",),
+    "reading": ("state", "digest"),
+    "rejected": ("rejected",),
+    "replay": ("replay",),
+    "migrate": ("migrate",),
+    "lock": ("lock",),
+    "daemons": ("worker", "projector", "publisher", "gateway"),
+    "token": ("token",),
+    "audit": ("audit",),
+    "info": ("env", "settings"),
+}
+"""Modules of ``deploy/commands`` and the commands that each registers. One is imported when it is asked for: all of
+them take a second of CPU, and a worker that starts has no use for what a backup needs."""
 INTERRUPTED = 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands with their options."""
+def parser(word: str = "") -> argparse.ArgumentParser:
+    """The family of a command with its options; all of them where the word is none."""
     root = argparse.ArgumentParser(prog="field", description="The field: one living picture out of many small events.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for family in FAMILIES:
-        family.register(commands)
+    for family in [name for name, words in FAMILIES.items() if word in words] or FAMILIES:
+        import_module(f"deploy.commands.{family}").register(commands)
     return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    args = parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    args = parser(next(iter(given), "")).parse_args(given)
     daemon = getattr(args, "logs", False)
     if not daemon:
         # Client libraries report every failed attempt; a command says the outcome once.

@@ -160,6 +160,13 @@ def test_times_read_as_times(table: str, name: str, value: int, cell: str) -> No
     assert reading._cell(table, name, value) == cell
 
 
+def test_each_family_has_the_commands_that_its_module_registers() -> None:
+    for family, words in cli.FAMILIES.items():
+        for word in words:
+            assert registered(cli.parser(word)) == words, family
+    assert registered(cli.parser()) == tuple(word for words in cli.FAMILIES.values() for word in words)
+
+
 def test_a_killed_process_is_called_so() -> None:
     roles = [observe.Role("worker", 7, False, 0.0), observe.Role("publisher", 8, False, 0.0, exit_code=3)]
     empty = observe.Status("h", "live", "1-0", [], None, roles, {}, [], observe.Counts(), None)
@@ -192,6 +199,12 @@ def test_status_is_as_its_schema_says_when_nothing_answers(tmp_path: Path, capsy
 
 def status_of(settings: Settings) -> observe.Status:
     return asyncio.run(observe.look(settings))
+
+
+def registered(root: argparse.ArgumentParser) -> tuple[str, ...]:
+    assert root._subparsers
+    (group,) = root._subparsers._group_actions
+    return tuple(str(name) for name in group.choices or ())
 
 
 def commands(root: argparse.ArgumentParser, words: str = "") -> dict[str, argparse.ArgumentParser]:
