@@ -29,8 +29,9 @@ lint: venv ## style, format, types
 test: lint ## everything, on parts of its own (other ports, a folder of its own)
 	@tests/all.sh
 
-soak: venv ## kills, zombies, outages in rounds for HOURS (1), report in .field/soak; then each alert by its fault, and an upgrade (WITHOUT="alerts upgrade")
+soak: venv ## kills, zombies, outages in rounds for HOURS (1), report in .field/soak; then the long tests, each alert by its fault, and an upgrade (WITHOUT="long alerts upgrade")
 	@.venv/bin/python -m tests.faults.soak --hours $(or $(HOURS),1) --seed $(or $(SEED),1)
+	@$(if $(filter long,$(WITHOUT)),,.venv/bin/pytest -m long tests)
 	@$(if $(filter alerts,$(WITHOUT)),,.venv/bin/python -m tests.monitoring.alerts)
 	@$(if $(filter upgrade,$(WITHOUT)),,.venv/bin/python -m tests.upgrade)
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs all tests in three lanes side by side, of about the same length: the pure ones, the faults, the page, smaller ones
+# Runs all tests but the long ones (`make soak` has these) in three lanes side by side, of about the same length: the pure ones, the faults, the page, smaller ones
 # and two long acceptance tests; the gateway, the integration tests and the locked parts; and whatever else there is.
 # Every run of pytest starts parts of its own. Fails when any fails. (A fourth lane makes two cores so busy that tests
 # which bound an answer fail.)
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5)
+pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5 -m "not long")
 pure=(tests/fuzz tests/golden tests/property tests/tidy tests/unit)
 smaller=(tests/browser tests/conformance tests/embedded tests/migration tests/monitoring)
 face=(tests/gateway)
@@ -50,4 +50,5 @@ for pid in "${pids[@]}"; do
 done
 pids=()
 cat "$logs"/*
+echo "The tests that are called deselected above are long ones: \`make soak\` runs them."
 exit "$code"

@@ -15,6 +15,7 @@ from typing import Any, Final
 import psycopg
 
 from projections.follow import Pool
+from projections.gateway.unless import unless
 from projections.gateway.vectors import Log
 from projections.queries import query
 from streams.errors import SettingError
@@ -66,7 +67,7 @@ class Target:
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
         while not stop.is_set():
-            await self._try()
+            await unless(stop, self._try())
             self._asked.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), EVERY_S)

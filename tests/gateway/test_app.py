@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from deploy.local import loopback
-from projections.gateway import app
+from projections import pool
+from projections.gateway import app, target
 from projections.gateway.context import Gateway, gateway_of
 from projections.gateway.problems import Problem, answer
 from streams.metrics import REGISTRY
@@ -47,6 +48,13 @@ def area(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     routes = [Route("/told/{id}", told), Route("/refused", refused), Route("/broken", broken)]
     monkeypatch.setattr(app, "AREAS", (*app.AREAS, lambda: routes))
     return iter(())
+
+
+async def test_ends_without_waiting_for_a_store_that_is_away(alone: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "FIRST_S", 600.0)
+    monkeypatch.setattr(pool, "TIMEOUT_S", 600.0)
+    async with asyncio.timeout(30), serving(alone):  # a bound on hanging
+        await asyncio.sleep(0.1)
 
 
 async def test_answers_problems_and_faults_without_any_store(alone: Settings, area: None) -> None:

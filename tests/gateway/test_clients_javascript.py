@@ -263,7 +263,7 @@ def test_it_needs_no_other_module() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(seed: int, fake: Fake, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
     command = [NODE, str(HERE / "client_process.mjs"), fake.url, str(tmp_path / "queue"), str(noted)]

@@ -295,7 +295,7 @@ def test_it_needs_the_standard_library_only() -> None:
         assert names <= sys.stdlib_module_names | {"field_device"}, path
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(seed: int, fake: Fake, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
     command = [sys.executable, "-m", "tests.gateway.client_process", fake.url, str(tmp_path / "queue"), str(noted)]

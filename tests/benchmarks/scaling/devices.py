@@ -3,12 +3,14 @@
 A topic of frames has one event of each device first, then events of devices at random; a worker folds it as fast as it
 can until all is committed. It is killed (-9) and started again: *recovery* is from the start of the process until its
 log says which partitions it folds, with their state loaded. Then devices at random send single JSON events at an even
-rate: what a checkpoint writes for each of those is *live*.
+rate: what a checkpoint writes for each of those is *live*; *times what changed* compares that with the bytes that the
+state has for a device. The digest is that of the state at the end, after the crash.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import time
@@ -20,7 +22,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from streams import topics
-from streams.changelog import kept_records
+from streams.changelog import ChangelogFollower, kept_records
+from streams.fold.digest import digest
 from streams.settings import Settings
 from streams.table import partition_of
 from tests.benchmarks.bench import broker, load, ours, peers
@@ -30,6 +33,8 @@ from tests.benchmarks.bench.stage import Stage, own
 READY = re.compile(r"generation \S+: partitions \[\d")
 """What the worker's log says when it has its state."""
 TICK_S = 0.01
+LOOK_S_MAX = 120.0
+"""For a reader to have taken all of the changelog."""
 SHARD_DEVICES = 16
 """A shard's record is written whole when one of them has changed; the fewer, the more records there are to write."""
 SHARDS_MAX = 65_536
@@ -78,6 +83,8 @@ def measure(stage: Stage, size: Size, rate: int, seconds: int, limit_s: float) -
         children += daemons.children
         found |= _recover(daemons, begun)
         found |= _live(stage, settings, daemons, sent, rate)
+        found["live_times_changed"] = found["live_changelog_bytes_per_event"] / (found["state_mb"] * 1e6 / size.devices)
+        found["digest"] = asyncio.run(_digest(settings))
     finally:
         ours.end([child for child in children if child.process.poll() is None])
         asyncio.run(peers.clear(stage.broker, run_id))
@@ -107,6 +114,15 @@ async def _state(stage: Stage, settings: Settings) -> dict[str, Any]:
         "changelog_rows": rows, "changelog_mb": size / 1e6, "state_mb": sum(kept) / 1e6,
         "largest_record_kb": max(kept) / 1e3,
     }  # fmt: skip
+
+
+async def _digest(settings: Settings) -> str:
+    """Of all tables; the same for the same events, however many shards there are and whoever was killed."""
+    async with ChangelogFollower(settings) as follower:
+        await follower.catch_up(LOOK_S_MAX)
+        picture = await follower.consistent()
+    found = digest(picture.values.values(), settings.rules)
+    return hashlib.sha256("".join(found[name] for name in sorted(found)).encode()).hexdigest()[:12]
 
 
 def _recover(daemons: Daemons, begun: float) -> dict[str, Any]:

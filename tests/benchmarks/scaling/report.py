@@ -17,6 +17,7 @@ COLUMNS: dict[str, Sequence[Column]] = {
         ("until durable", "committed_per_s", ",.0f"),
         ("changelog bytes an event", "changelog_bytes_per_event", ",.0f"),
         ("the same, live", "live_changelog_bytes_per_event", ",.0f"),
+        ("times what changed", "live_times_changed", ".1f"),
         ("RSS MB", "rss_mb", ",.0f"),
         ("state MB", "state_mb", ",.1f"),
         ("largest record KB", "largest_record_kb", ",.0f"),
@@ -24,6 +25,8 @@ COLUMNS: dict[str, Sequence[Column]] = {
         ("in records", "changelog_rows", ",d"),
         ("recovery s", "recovery_s", ".1f"),
         ("RSS MB after it", "recovery_rss_mb", ",.0f"),
+        ("RSS MB live", "live_rss_mb", ",.0f"),
+        ("digest", "digest", ""),
     ),
     "workers": (
         ("form", "form", ""),
