@@ -26,7 +26,7 @@ lint: venv ## style, format, types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test: lint ## everything, on parts of its own (other ports, a folder of its own)
+test: lint ## everything but the long tests, on parts of its own (other ports, a folder of its own)
 	@tests/all.sh
 
 soak: venv ## kills, zombies, outages in rounds for HOURS (1), report in .field/soak; then the long tests, each alert by its fault, and an upgrade (WITHOUT="long alerts upgrade")

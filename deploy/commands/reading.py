@@ -162,7 +162,8 @@ def show(state: State) -> None:
     console = Console()
     vector = " ".join(f"{partition}:{at}" for partition, at in state.positions.items())
     past = f" as of a {state.as_of}" if state.as_of else ""
-    console.print(f"{state.table} at {time_text(state.at)}{past}, positions {vector or 'none'}", highlight=False)
+    head = f"{state.table} at {time_text(state.at)}{past}, positions {vector or 'none'}"
+    console.print(head, highlight=False, soft_wrap=True)
     if state.table == FIELD:
         for name, value in state.rows[0].items():
             console.print(f"  {name:<28} {_cell(FIELD, name, value)}", highlight=False)

@@ -58,9 +58,11 @@ def lines(status: Status) -> Iterator[str]:
     if counts.events is not None:
         bad = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items()) or "none"
         yield (
-            f"events counted: {counts.events}, folded {counts.folded}, duplicate "
+            f"events counted since the worker started: {counts.events}, folded {counts.folded}, duplicate "
             f"{counts.duplicate}, late {counts.late}, copied {counts.copied}, rejected: {bad}"
         )
+    if not (status.processes or status.endpoints or any(part.up for part in status.parts)):
+        yield "nothing runs here: `field up` starts it"
     figures = ", ".join(f"{name} {value}" for name, value in live.figures(status))
     yield f"the field: {figures or 'no fresh snapshot'}"
 

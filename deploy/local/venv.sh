@@ -57,6 +57,7 @@ else
 fi
 printf '%s\n' "$here" > .venv/made
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
+say "installing $(grep -c == requirements.txt) packages and those of the tests by pip: a minute or two the first time"
 pip install -r requirements-dev.txt
 pip install --no-deps --editable .
 wait "$parts" || true # a failure there is told again, and better, by whatever needs the parts

@@ -72,6 +72,7 @@ def test_a_backup_under_load_comes_back_as_the_same_field(stack: Stack, place: S
     assert second["events"] > first["events"] > 0
     assert second["fresh_bytes"] < second["bytes"], "what is archived already is not written again"
     assert stack.json("backup", "verify", str(folder))["problems"] == []
+    assert not [path for path in folder.rglob("*") if path.stat().st_mode & 0o077], "only its owner may look into it"
     check_damage(stack, folder, tmp_path / "damaged")
 
     saved = manifest.load(folder, first["name"])
