@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from hypothesis import HealthCheck, settings
 
-law: Callable[..., Callable[..., None]] = settings(
+law = settings(
     max_examples=int(os.environ.get("LAW_EXAMPLES", "1000")),
     deadline=None,  # no test asserts time
     derandomize="LAW_EXAMPLES" not in os.environ,  # a red run of the pipeline can be had again; own searches vary
@@ -20,3 +19,6 @@ law: Callable[..., Callable[..., None]] = settings(
     ],
 )
 """A law is tried on 1,000 worlds. LAW_EXAMPLES asks for another number, and for new worlds each time."""
+
+detail = settings(law, max_examples=int(os.environ.get("LAW_EXAMPLES", "300")))
+"""Of what the compiled library reads and writes beside whole worlds: fewer in `make test`, as many in `make soak`."""

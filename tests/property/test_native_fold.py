@@ -24,7 +24,7 @@ from streams.simulate import Fleet, items
 from streams.validate import read_record
 from tests.benchmarks.events import events as benchmark_events
 from tests.golden.write import VECTORS, read_log, read_vector
-from tests.property.profile import law
+from tests.property.profile import detail, law
 from tests.property.strategies import RULES, World, split, worlds
 from tests.property.twins import MANY, WRITER, Twins, play
 from tests.worlds import START_S, event_id, say
@@ -59,7 +59,7 @@ def test_worlds(
     twins.checkpoint()
 
 
-@law
+@detail
 @given(worlds(honest=False, rules=TINY[:2]), st.integers(0, 2**32))
 def test_extremes(native: ctypes.CDLL, world: World, seed: int) -> None:
     """The ends of what an event may say, in the middle of an ordinary life."""
@@ -83,7 +83,7 @@ def test_extremes(native: ctypes.CDLL, world: World, seed: int) -> None:
     twins.checkpoint()
 
 
-@law
+@detail
 @given(st.integers(0, 2**32))
 def test_ties(native: ctypes.CDLL, seed: int) -> None:
     """Few moments, few ids, few people, all in one room: nearly every place in the order is taken twice."""
@@ -214,7 +214,7 @@ def test_what_cannot_be_is_said(native: ctypes.CDLL) -> None:
     assert fold.position == -1
 
 
-@law
+@detail
 @given(st.integers(0, 2**32))
 def test_damaged_bytes_are_refused_or_read(native: ctypes.CDLL, seed: int) -> None:
     """Nothing that comes over the border brings the process down."""

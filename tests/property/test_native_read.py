@@ -20,7 +20,7 @@ from streams.wire import encode_batch, encode_event, encode_frame, to_plain
 from tests.documents import events, mutated
 from tests.fuzz.fuzz_native import run
 from tests.native import Compared, Native, compare
-from tests.property.profile import law
+from tests.property.profile import detail, law
 from tests.property.strategies import World, worlds
 
 batches = st.lists(events(), min_size=1, max_size=6)
@@ -66,7 +66,7 @@ moments = st.one_of(
 )
 
 
-@law
+@detail
 @given(batches)
 def test_what_we_write_is_plain(reader: Native, batch: list[Event]) -> None:
     for value in (encode_batch(batch), encode_frame(batch)):
@@ -108,7 +108,7 @@ def spelled(event: Event, rnd: Random) -> str:
     return json.dumps(shuffled(plain), indent=space, separators=separators, ensure_ascii=False)
 
 
-@law
+@detail
 @given(events(), st.integers(0, 2**32 - 1))
 def test_other_spellings_are_plain(reader: Native, event: Event, seed: int) -> None:
     rnd = Random(seed)
@@ -119,7 +119,7 @@ def test_other_spellings_are_plain(reader: Native, event: Event, seed: int) -> N
     assert compare(reader, array.encode(), LATEST) == Compared(len(texts), len(texts), 0)
 
 
-@law
+@detail
 @given(mutated(), st.booleans())
 def test_documents_that_are_nearly_events(reader: Native, document: Any, escaped: bool) -> None:
     text = json.dumps(document, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
@@ -127,7 +127,7 @@ def test_documents_that_are_nearly_events(reader: Native, document: Any, escaped
     compare(reader, b"[" + text + b",1, " + text + b"]", LATEST)
 
 
-@law
+@detail
 @given(numbers, st.sampled_from(["x", "phase", "rate", "intensity", "timestamp", "seq", "epoch", "v", "extra"]))
 def test_numbers(reader: Native, number: str, name: str) -> None:
     fields = {"id": '"0197746f-0000-7000-9000-000000000001"', "type": '"BREATH"', "device_id": '"ana"',
@@ -143,14 +143,14 @@ def object_of(fields: dict[str, str]) -> str:
     return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
 
 
-@law
+@detail
 @given(st.integers(0, MILLION), st.sampled_from([0.0, 0.5, -0.5, 0.49999999999, 0.50000000001]))
 def test_millionths_are_rounded_half_to_even(reader: Native, whole: int, more: float) -> None:
     plain = EXAMPLES["BLOOM", 1][0] | {"intensity": min(max((whole + more) / MILLION, 0.0), 1.0)}
     assert compare(reader, json.dumps(plain).encode(), LATEST) == Compared(1, 1, 0)
 
 
-@law
+@detail
 @given(moments)
 def test_moments(reader: Native, text: str) -> None:
     found = compare(reader, json.dumps(EXAMPLES["BLOOM", 1][0] | {"timestamp": text}).encode(), LATEST)
@@ -179,7 +179,7 @@ def test_data_of_every_type_in_a_frame(reader: Native, kind: str) -> None:
                 compare(reader, layout.pack(frame._replace(columns=columns, blobs=[blob])), LATEST)
 
 
-@law
+@detail
 @given(batches, st.data())
 def test_frames_with_odd_columns(reader: Native, batch: list[Event], data: st.DataObject) -> None:
     frame = layout.unpack(encode_frame(batch))
@@ -259,7 +259,7 @@ def test_a_key_twice_is_for_python(reader: Native, kind: str) -> None:
             assert compare(reader, text.encode(), LATEST).events == 0, text
 
 
-@law
+@detail
 @given(batches, st.integers(0, 6), st.integers(60, 400), st.integers(-(2**43), 2**43))
 def test_limits(reader: Native, batch: list[Event], depth: int, size: int, late: int) -> None:
     limits = Limits(skew_ms_max=0, event_bytes_max=size, depth_max=depth)

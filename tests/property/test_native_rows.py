@@ -21,7 +21,7 @@ from streams.native import library
 from streams.settings import Settings
 from streams.wire import encode_batch, encode_event, encode_frame
 from tests.documents import events
-from tests.property.profile import law
+from tests.property.profile import detail
 from tests.property.strategies import split
 from tests.property.test_native_chunks import CUTS, JUNK, Stored, batches
 
@@ -79,7 +79,7 @@ def compare(stored: Sequence[Stored], start: int, settings: Settings, chance: ra
     return told(compiled)[1]
 
 
-@law
+@detail
 @given(st.lists(events(), max_size=12), CUTS, st.integers(0, 2**32), st.sampled_from((1, 2)))
 def test_rows(arrivals: list[Event], cuts: list[int], seed: int, partitions: int) -> None:
     chance = random.Random(seed)
