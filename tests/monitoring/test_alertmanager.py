@@ -20,6 +20,7 @@ from deploy.local.prometheus import Programs
 from streams.errors import SettingError
 from streams.settings import Settings
 from tests.acceptance.stack import until
+from tests.monitoring import files
 from tests.monitoring.watching import Pager, settings_of
 
 ALL = {
@@ -27,6 +28,7 @@ ALL = {
     "FieldProjectionStuck/raw", "FieldStale/hot", "FieldStale/raw", "FieldTargetDown",
 }  # fmt: skip
 """Alerts, with the projection that they speak of."""
+ALERTS = {rule["alert"]: rule for rule in files.rules("alert")}
 
 
 @pytest.fixture
@@ -95,6 +97,18 @@ def test_a_part_that_is_away_holds_back_what_follows_from_it_and_nothing_else(
         until(lambda: ("trigger", "FieldTargetDown") in pager.told, "the pager is told of what has another reason")
         told = {alert for _, alert in pager.told}
         assert not told & ({one.partition("/")[0] for one in held} - {one.partition("/")[0] for one in ALL - held})
+
+
+def test_one_process_that_does_not_reach_a_part_holds_nothing_back(
+    programs: Programs, pager: Pager, tmp_path: Path
+) -> None:
+    alone = ALERTS["FieldPartUnreached"]
+    assert alone["labels"]["severity"] == "page"
+    with alertmanager(programs, pager, tmp_path) as port:
+        one = {"alertname": "FieldPartUnreached", "severity": "page", "part": "kafka", "instance": "gateway-1:8000"}
+        tell(port, one, {"alertname": "FieldNoEvents", "severity": "page"})
+        until(lambda: {alert for _, alert in pager.told} == {"FieldPartUnreached", "FieldNoEvents"}, "both are told")
+        assert held_back(port) == set()
 
 
 def test_a_ticket_waits_for_its_hours_and_a_page_does_not(programs: Programs, pager: Pager, tmp_path: Path) -> None:
