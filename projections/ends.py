@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -24,6 +24,8 @@ from streams.settings import Settings
 
 EVERY_S: Final = 2.0
 ANSWER_S: Final = 3.0
+COPIES_EVERY_MS: Final = 30_000
+"""How often the brokers are asked which copies are in sync."""
 
 Reflects = Callable[[Mapping[int, int], float], bool]
 """Whether a projection reflects these ends (next offset by partition), which were asked for at this time (epoch s)."""
@@ -70,8 +72,9 @@ class Ends:
         backoff = Backoff("kafka", self._stop)
         while not self._stop.is_set():
             consumer = AIOKafkaConsumer(
-                **access.brokers(self._settings), client_id="field-ends", enable_auto_commit=False
-            )
+                **access.brokers(self._settings), client_id="field-ends", enable_auto_commit=False,
+                metadata_max_age_ms=COPIES_EVERY_MS,
+            )  # fmt: skip
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await consumer.start()
@@ -89,11 +92,17 @@ class Ends:
         asked_s = time.time()
         async with asyncio.timeout(ANSWER_S):
             found = await consumer.end_offsets(self._places)
+        self._count_copies(consumer._client.cluster)
         ends = {place.partition: end for place, end in found.items()}
         for partition, end in ends.items():
             metrics.LOG_END.labels(str(partition)).set(end)
         for watched in self._watched:
             watched.know(asked_s, ends)
+
+    def _count_copies(self, cluster: Any) -> None:
+        """As its metadata said last; aiokafka has no other way to ask which are in sync."""
+        found = cluster._partitions.get(self._settings.events_topic, {}).values()
+        metrics.LOG_REPLICAS_MISSING.set(sum(len(one.replicas) - len(one.isr) for one in found))
 
 
 def reached(positions: Mapping[int, int], ends: Mapping[int, int]) -> bool:

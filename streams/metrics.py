@@ -50,6 +50,9 @@ RECOVERY_SECONDS = Histogram(
 
 # projector and publisher
 LOG_END = Gauge("field_log_end_offset", "Next offset of the events topic", ["partition"], registry=REGISTRY)
+LOG_REPLICAS_MISSING = Gauge(
+    "field_log_replicas_missing", "Copies of partitions of the events topic that are not in sync", registry=REGISTRY
+)
 FOLD_POSITION = Gauge(
     "field_fold_position", "Last offset that the fold has kept in its changelog", ["partition"], registry=REGISTRY
 )
