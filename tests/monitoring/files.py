@@ -33,6 +33,23 @@ def rules(kind: str) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"] if kind in rule]
 
 
+def in_reality(alert: str) -> str:
+    """How long after a fault it comes, by its rule: ``for`` and the seconds that an age has to reach, and at most the
+    longest time that its expression looks back on, beside.
+    """
+    rule = next(rule for rule in rules("alert") if rule["alert"] == alert)
+    records = {record["record"]: record["expr"] for record in rules("record")}
+    text = " ".join([rule["expr"], *(expr for name, expr in records.items() if name in rule["expr"])])
+    age_s = max((int(one) for one in re.findall(r"(?:age|freshness)_seconds\b[^<>]*> (\d+)", text)), default=0)
+    least_s = age_s + _seconds(rule.get("for", "0s"))
+    most_s = least_s + max((_seconds(one) for one in re.findall(r"\[(\w+)\]", text)), default=0)
+    return f"{least_s / 60:g} to {most_s / 60:g} min" if most_s > least_s else f"{least_s / 60:g} min"
+
+
+def _seconds(text: str) -> int:
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
+
+
 def dashboards() -> dict[str, dict[str, Any]]:
     """By name of the file."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}

@@ -98,6 +98,12 @@ class Watched:
         found = monitoring.ask(self.settings.alertmanager_port, "/api/v2/alerts")
         return {alert["labels"]["alertname"] for alert in found}
 
+    def held_back(self) -> set[str]:
+        """Names of alerts that Alertmanager holds back because of another."""
+        words = "active=false&inhibited=true&silenced=false"
+        found = monitoring.ask(self.settings.alertmanager_port, f"/api/v2/alerts?{words}")
+        return {alert["labels"]["alertname"] for alert in found if alert["status"]["inhibitedBy"]}
+
     def values(self, promql: str, seconds: float) -> list[float]:
         """All values of a query over the last so many seconds that are numbers."""
         now = time.time()
