@@ -3,7 +3,8 @@
 An earlier version runs with two workers of fixed names, two projectors, a publisher and two gateways, under load. Then,
 as the manifests in ``deploy/kubernetes`` do it: ``field migrate`` of this version, and one process after the other is
 replaced. At the end every tier is compared with the log by the oracle, and by the verifier. Exit code 1 when anything
-differs, 2 when the two versions cannot be rehearsed.
+differs or is lost, a request was not answered with 200, or the workers (which have names) rebalanced; 2 when the two
+versions cannot be rehearsed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from tests.faults.soak import Instances, parts_for_a_while
 from tests.upgrade.code import Unfit, earlier, here
+from tests.upgrade.judge import wrong
 from tests.upgrade.rehearsal import rehearse
 
 PREVIOUS = "91af971"
@@ -54,8 +56,8 @@ def main() -> int:
     print(text)
     if words.json:
         words.json.write_text(text + "\n")
-    if figures["difference"] or figures["acknowledged and lost"]:
-        print(f"logs of the processes: {home}", file=sys.stderr)
+    if bad := wrong(figures, nameless=words.nameless):
+        print("\n".join([*bad, f"logs of the processes: {home}"]), file=sys.stderr)
         return 1
     shutil.rmtree(home)
     return 0
