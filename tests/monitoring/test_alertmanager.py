@@ -24,8 +24,8 @@ from tests.monitoring import files
 from tests.monitoring.watching import Pager, settings_of
 
 ALL = {
-    "FieldCommitAge", "FieldGatewayErrors", "FieldLagGrowing", "FieldNoEvents", "FieldProjectionStuck/hot",
-    "FieldProjectionStuck/raw", "FieldStale/hot", "FieldStale/raw", "FieldTargetDown",
+    "FieldCommitAge", "FieldGatewayErrors", "FieldLagGrowing", "FieldNoEvents", "FieldProjectionStuck/redis",
+    "FieldProjectionStuck/raw", "FieldStale/redis", "FieldStale/raw", "FieldTargetDown",
 }  # fmt: skip
 """Alerts, with the projection that they speak of."""
 ALERTS = {rule["alert"]: rule for rule in files.rules("alert")}
@@ -81,7 +81,7 @@ def held_back(port: int) -> set[str]:
     [
         ("kafka", ALL - {"FieldTargetDown"}),
         ("postgres", {"FieldProjectionStuck/raw", "FieldStale/raw", "FieldGatewayErrors"}),
-        ("redis", {"FieldProjectionStuck/hot", "FieldStale/hot"}),
+        ("redis", {"FieldProjectionStuck/redis", "FieldStale/redis"}),
     ],
 )
 def test_a_part_that_is_away_holds_back_what_follows_from_it_and_nothing_else(

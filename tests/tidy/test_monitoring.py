@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from deploy.local.monitoring import SOURCES
+from projections import hot, raw, samples, state
 from tests.monitoring import files
 from tests.monitoring.alerts import UNCAUSED
 from tests.tidy.source import ROOT
@@ -65,6 +66,9 @@ def test_what_is_held_back_and_who_is_told_are_alerts() -> None:
     named = set(re.findall(r"Field\w+", str(alerting["inhibit_rules"])))
     assert named
     assert named <= set(ALERTS)
+    projections = set(re.findall(r'projection!?="(\w+)"', str(alerting["inhibit_rules"])))
+    assert projections
+    assert projections <= {raw.NAME, state.NAME, samples.NAME, hot.NAME}, "no such label is ever served"
 
 
 @pytest.mark.parametrize("name", files.dashboards())
