@@ -119,15 +119,34 @@ DISK_FREE = Gauge(
 )
 DISK_SIZE = Gauge("field_disk_size_bytes", "Size of those disks", ["folder"], registry=REGISTRY)
 
-for _metric, _values in (
+_MADE: Final = (
     (EVENTS_REJECTED, REASONS),
     (GATEWAY_EVENTS, ("accepted", "rejected", "forbidden", "not_stored")),
     (PUSH_LISTENERS, ("sse", "ws")),
     (PUSH_DROPPED, ("slow", "stale", "stopping", "gap", "away", "moved", "busy", "fault")),
-):
+)
+for _metric, _values in _MADE:
     for _value in _values:
         _metric.labels(_value)
 del _metric, _values, _value  # ``page`` goes through the names of this module
+
+_LABELS: Final = {
+    "folder": "a path, of `FIELD_HOME` or `FIELD_DISKS`",
+    "fold_version": "as `2-cb04a5c3a2b0`: of the code, and a fingerprint of its constants",
+    "generation": "a name, `live` the first",
+    "part": "`kafka`, `postgres`, `redis`, `sqlite` (embedded)",
+    "partition": "its number, from 0",
+    "projection": "`raw`, `state`, `states`, `redis`",
+    "python_version": "as `3.11.7`",
+    "role": "`worker`, `projector`, `publisher`, `gateway`, `replay`",
+    "route": "a path as in the OpenAPI document, with names for what varies; `none`",
+    "seen": "`true`, `false`",
+    "stage": "`folding`, `following`, `inspection`, `dropping`",
+    "status": "`200`, ...",
+    "status_class": "`2xx`, `4xx`, `5xx`, ...",
+    "version": "of this program",
+}
+"""What stands in a label whose values are not made at the start."""
 
 
 def serve(role: str, settings: Settings, health: Health | None = None) -> int:
@@ -181,10 +200,21 @@ def _watch_disk(folder: Path) -> None:
 
 def page() -> str:
     """The metrics page, Markdown; a test holds ``deploy/METRICS.md`` to it."""
-    rows = ["| metric | kind | what |", "| --- | --- | --- |"]
+    rows = ["| metric | kind | labels | what |", "| --- | --- | --- | --- |"]
+    said: dict[str, str] = {}
     for metric in globals().values():
         if isinstance(metric, Counter | Gauge | Histogram):
             found = next(iter(metric.describe()))
-            suffix = "_total" if found.type == "counter" else ""
-            rows.append(f"| `{found.name}{suffix}` | {found.type} | {found.documentation} |")
-    return "\n".join(rows) + "\n"
+            labels = ", ".join(f"`{name}`" for name in metric._labelnames)
+            rows.append(f"| `{_shown(metric)}` | {found.type} | {labels} | {found.documentation} |")
+            said |= {f"`{name}`": _LABELS[name] for name in metric._labelnames if name in _LABELS}
+    for metric, values in _MADE:
+        said[f"`{metric._labelnames[0]}` of `{_shown(metric)}`"] = ", ".join(f"`{value}`" for value in values)
+    told = [f"| {label} | {values} |" for label, values in sorted(said.items())]
+    return "\n".join([*rows, "", "| label | values |", "| --- | --- |", *told]) + "\n"
+
+
+def _shown(metric: Counter | Gauge | Histogram) -> str:
+    """Its name as it is asked for."""
+    found = next(iter(metric.describe()))
+    return found.name + ("_total" if found.type == "counter" else "")
