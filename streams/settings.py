@@ -191,10 +191,10 @@ class Settings:
         "FIELD_PAGER_URL", "https://events.pagerduty.com/v2/enqueue", "where it is told: PagerDuty's Events API v2"
     )
     ticket_hours: str = setting(
-        "FIELD_TICKET_HOURS", "08:00-18:00", "hours (UTC) in which it hears of what can wait; 00:00-24:00: always"
+        "FIELD_TICKET_HOURS", "08:00-18:00", "with `field up`: hours (UTC) for what can wait; 00:00-24:00: always"
     )
     runbook_url: str = setting(
-        "FIELD_RUNBOOK_URL", "", "folder of deploy/runbooks as a pager can open it; empty: alerts name the file"
+        "FIELD_RUNBOOK_URL", "", "with `field up`: deploy/runbooks as a pager can open it; empty: alerts name the file"
     )
     gateway_body_bytes_max: int = setting(
         "FIELD_GATEWAY_BODY_BYTES_MAX", 4_194_304, "larger requests and messages are refused (413)", minimum=65_536

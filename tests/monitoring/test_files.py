@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -52,6 +53,31 @@ def test_the_files_of_production_are_right(programs: Programs, tmp_path: Path) -
         shutil.copy(file, tmp_path)
     told = run(programs.promtool, "check", "config", tmp_path / "prometheus.yml")
     assert "rules found" in told
+
+
+def test_the_lines_of_the_page_put_in_what_field_up_puts_in(tmp_path: Path) -> None:
+    """In production the files are mounted; the page has lines that change them as the settings do for ``field up``."""
+    deploy = tmp_path / "deploy"
+    (deploy / "operator").mkdir(parents=True)
+    shutil.copytree(SOURCES, deploy / "prometheus")
+    page = (SOURCES.parent / "README.md").read_text()
+    (lines,) = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "runbook_url" in block]
+    assert "\ndocker compose up -d --no-deps prometheus alertmanager\n" in lines
+    run("sh", "-euc", f"cd {deploy}\n" + lines.partition("docker compose")[0])
+    key = tmp_path / "key"
+    key.write_text("of the pager")
+    settings = Settings(
+        runbook_url="https://wiki.example/runbooks", ticket_hours="06:00-20:00", pager_key_file=str(key)
+    )
+    monitoring.render(settings, (), tmp_path / "rendered", in_container=True)
+    for name in ("alerts.yml", "alertmanager.yml"):
+        assert (deploy / "operator" / name).read_text() == (tmp_path / "rendered" / name).read_text()
+        assert (deploy / "operator" / name).read_text() != (SOURCES / name).read_text()
+    named = dict(line.split("=") for line in (deploy / ".env").read_text().splitlines())
+    mounted = (SOURCES.parent / "compose.production.yaml").read_text()
+    assert named == {"FIELD_ALERTS": "./operator/alerts.yml", "FIELD_ALERTMANAGER": "./operator/alertmanager.yml"}
+    for variable, name in zip(named, ("alerts.yml", "alertmanager.yml"), strict=True):
+        assert f"${{{variable}:-./prometheus/{name}}}:" in mounted
 
 
 def test_the_names_and_texts_of_our_metrics_are_as_prometheus_wants_them(programs: Programs) -> None:
