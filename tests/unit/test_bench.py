@@ -185,3 +185,10 @@ def test_fewer_events_are_the_first_of_more() -> None:
 def test_what_the_simple_fold_comes_to() -> None:
     first, second = islice(load.events(2, devices=1), 2)
     assert load.expected([first, second]) == pytest.approx(0.09 * first.intensity + 0.1 * second.intensity)
+
+
+def test_the_run_that_is_published_is_the_one_of_the_page() -> None:
+    folder = setup.ROOT / "tests/benchmarks"
+    found = json.loads((folder / "results/results.json").read_text())
+    jsonschema.validate(found, SCHEMA)
+    assert table.markdown(found) in (folder / "RESULTS.md").read_text()

@@ -25,8 +25,8 @@ class Measured:
     """of a single JSON event in the log"""
     row_bytes: float = 340.0
     """of its row in the database, indexes included"""
-    device_bytes: float = 2_300.0
-    """of a worker's memory"""
+    device_bytes: float = 1_200.0
+    """of a worker's memory, at its highest"""
 
 
 @dataclass(frozen=True)
