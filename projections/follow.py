@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from projections import membership
 from projections.backoff import Backoff
 from projections.ends import reached
 from projections.positions import Connection, Moved, Position, Positions
@@ -146,7 +147,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka shi
     def _new_consumer(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
             **access.brokers(self._settings),
-            group_id=f"field-{self._projection.scope}-{self._projection.name}",
+            group_id=membership.group(self._projection.scope, self._projection.name),
             client_id=f"field-{self._projection.name}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from projections import membership
 from streams.settings import Settings
 
 GENERATIONS: Final = "field-"
-"""How the consumer groups, changelogs and row topics of all generations begin."""
+"""How the changelogs, row topics and workers' groups of all generations begin. A projector's group begins otherwise:
+whoever has taken over the one may not take partitions from the other.
+"""
 ADMIN: Final = "admin"
 """Sets the locks, and is used for nothing else. At Kafka it is no account but a certificate."""
 
@@ -74,7 +77,7 @@ def kafka_grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
             Grant(topics, events, ("READ",)),
             Grant(topics, changes, ("READ",)),
             Grant(topics, GENERATIONS, ("READ",), prefix=True),
-            Grant(groups, GENERATIONS, ("READ",), prefix=True),
+            Grant(groups, membership.PREFIX, ("READ",), prefix=True),
         ),
         "publisher": (
             Grant(topics, events, ("DESCRIBE",)),
@@ -85,6 +88,7 @@ def kafka_grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
             Grant(topics, events, ("READ",)),
             Grant(topics, GENERATIONS, ("READ",), prefix=True),
             Grant(groups, GENERATIONS, ("DESCRIBE",), prefix=True),
+            Grant(groups, membership.PREFIX, ("DESCRIBE",), prefix=True),
         ),
         "operator": (  # it sees how topics are set, which `field doctor` is for, and sets none
             Grant(topics, events, ("READ", "WRITE", "DESCRIBE_CONFIGS")),

@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
+from projections import membership
 from projections.backoff import Backoff
 from projections.follow import Pool
 from projections.gateway.answers import Health, PartHealth, Parts
@@ -213,11 +214,12 @@ class Watch(LogEnds):
         asked_s = time.time()
         places = [TopicPartition(topic, number) for number in range(partitions)]
         ends = {place.partition: end - 1 for place, end in sorted((await self._consumer.end_offsets(places)).items())}
-        group = topics.app_id(self._settings_of_generation())
+        settings = self._settings_of_generation()
+        group = topics.app_id(settings)
         committed = await self._admin.list_consumer_group_offsets(group)
         worker = {place.partition: found.offset - 1 for place, found in committed.items()
                   if place.topic == topic and found.offset >= 0}  # fmt: skip
-        members = [await self._members(name) for name in (group, f"{group}-state")]
+        members = [await self._members(name) for name in (group, membership.group(settings.generation, "state"))]
         self._members_of = Members(*members)
         self.found(asked_s, ends)
         self.followers["worker"].positions = worker

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from redis import Redis
 
 from deploy.replay.switching import NotEqual
+from projections import membership
 from projections.hot import Names
 from streams import topics
 from streams.settings import Settings
@@ -94,7 +95,7 @@ def raw_members(stack: Stack) -> int:
         admin = AIOKafkaAdminClient(bootstrap_servers=stack.settings.kafka_brokers)
         await admin.start()
         try:
-            (answer,) = await admin.describe_consumer_groups([f"field-{stack.settings.events_topic}-raw"])
+            (answer,) = await admin.describe_consumer_groups([membership.group(stack.settings.events_topic, "raw")])
             return len(answer.groups[0][5])
         finally:
             await admin.close()

@@ -13,12 +13,14 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from deploy.locked import kafka as locks
-from streams import access, topics
+from projections import membership
+from streams import access
 from streams.settings import Settings
 
 Action = Callable[[Settings], Awaitable[None]]
 ASIDE = "field-aside"
 """Topic and group as those of a generation, that nobody uses."""
+PROJECTORS_ASIDE = membership.group("aside", "state")
 
 
 @asynccontextmanager
@@ -80,23 +82,30 @@ def aside(settings: Settings) -> str:
     return ASIDE
 
 
-async def join(settings: Settings) -> None:
+def join(group: str) -> Action:
     """Into a group, and commit there: an account that may not read is not let in."""
-    consumer = AIOKafkaConsumer(**access.brokers(settings), group_id=ASIDE, enable_auto_commit=False)
-    place = TopicPartition(settings.events_topic, 0)
-    try:
-        await consumer.start()
-        consumer.assign([place])
-        await consumer.commit({place: 0})
-    finally:
-        await consumer.stop()
+
+    async def act(settings: Settings) -> None:
+        consumer = AIOKafkaConsumer(**access.brokers(settings), group_id=group, enable_auto_commit=False)
+        place = TopicPartition(settings.events_topic, 0)
+        try:
+            await consumer.start()
+            consumer.assign([place])
+            await consumer.commit({place: 0})
+        finally:
+            await consumer.stop()
+
+    return act
 
 
-async def look_at_groups(settings: Settings) -> None:
-    async with admin_of(settings) as admin:
-        for response in await admin.describe_consumer_groups([topics.app_id(settings)]):
-            for group in response.to_object()["groups"]:
-                check(group["error_code"])
+def look_at(group: Callable[[Settings], str]) -> Action:
+    async def act(settings: Settings) -> None:
+        async with admin_of(settings) as admin:
+            for response in await admin.describe_consumer_groups([group(settings)]):
+                for found in response.to_object()["groups"]:
+                    check(found["error_code"])
+
+    return act
 
 
 async def create(settings: Settings) -> None:

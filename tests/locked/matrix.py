@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from projections import membership
 from streams import topics
+from streams.settings import Settings
 from tests.locked import actions_kafka as kafka
 from tests.locked.actions_kafka import Action, aside, of
+
+
+def projectors(settings: Settings) -> str:
+    return membership.group(settings.generation, "state")
+
 
 KAFKA: Final[dict[str, tuple[Action, str]]] = {
     "write events": (kafka.write(of("events")), "worker gateway operator restorer"),
@@ -17,8 +24,11 @@ KAFKA: Final[dict[str, tuple[Action, str]]] = {
     "read dead letters": (kafka.read(of("rejected")), "operator backup"),
     "write state": (kafka.write(aside), "worker operator restorer"),
     "read state": (kafka.read(topics.changelog_topic), "worker projector publisher listener operator backup restorer"),
-    "join a group": (kafka.join, "worker projector operator restorer"),
-    "look at groups": (kafka.look_at_groups, "worker projector listener operator restorer"),
+    "join a group of workers": (kafka.join(kafka.ASIDE), "worker operator restorer"),
+    "join a group of projectors": (kafka.join(kafka.PROJECTORS_ASIDE), "projector"),
+    "join another group": (kafka.join("another"), ""),
+    "look at the workers' group": (kafka.look_at(topics.app_id), "worker listener operator restorer"),
+    "look at the projectors' group": (kafka.look_at(projectors), "projector listener"),
     "create a generation's topic": (kafka.create, "operator migrator restorer"),
     "create another topic": (kafka.create_foreign, ""),
     "delete the log": (kafka.delete(of("events")), ""),
