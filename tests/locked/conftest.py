@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy import context
-from deploy.local import cache, loopback, parts
+from deploy.local import bring, cache, loopback, parts
 from deploy.locked import accounts
 from deploy.locked.home import as_role
 from deploy.locked.home import folder as folder_of
@@ -86,7 +86,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
 def planted(home: Path) -> Locked:
     """A locked home with secrets of our own choice; nothing of it is started."""
     settings = Settings(
-        home=str(home), parts=os.environ.get("FIELD_PARTS", "auto"), locked=1, partitions=2, shards=8,
+        home=str(home), parts=parts_of(os.environ.get("FIELD_PARTS", "auto")), locked=1, partitions=2, shards=8,
         kafka_brokers=f"127.0.0.1:{loopback.free()}", redis_port=loopback.free(), log_level="DEBUG",
         database_url=f"postgresql://nobody:nothing@127.0.0.1:{loopback.free()}/field", checkpoint_ms=200,
         **{f"{role}_metrics_port": 0 for role in ("worker", "projector", "publisher", "gateway")}, gateway_port=0,
@@ -96,6 +96,11 @@ def planted(home: Path) -> Locked:
     found = Locked(Stack(settings))
     _plant(found, home)
     return found
+
+
+def parts_of(wanted: str) -> str:
+    """Local processes, where nobody asks for others and this machine can have them: Docker's are not locked here."""
+    return "local" if wanted == "auto" and not bring.why_not() else wanted
 
 
 def _plant(found: Locked, home: Path) -> None:
