@@ -49,7 +49,8 @@ def settings(it: Machine) -> Iterator[Verdict]:
     if it.settings.gateway_host not in ("127.0.0.1", "localhost", "::1") and not it.settings.gateway_key:
         fine = False
         yield bad(f"the gateway listens on {it.settings.gateway_host} and asks for no token", "set FIELD_GATEWAY_KEY")
-    if it.settings.replication > 1 and not it.settings.instance:
+    elsewhere = bool(it.settings.endpoints)  # an operator's place: workers have names of their own, where they are
+    if it.settings.replication > 1 and not it.settings.instance and not elsewhere:
         fine = False
         yield warn(
             "FIELD_INSTANCE is empty: each restart of a worker moves partitions twice", "give each worker a name"

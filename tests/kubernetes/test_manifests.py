@@ -203,11 +203,13 @@ def test_ports_and_probes_are_those_of_the_settings(found: list[Document]) -> No
         if role not in ROLES:
             assert "ports" not in container
             continue
-        settings = read({n: v for n, v in settings_map(found).items() if n in known() and not n.startswith("KAFKA_")})
+        given = environment(found, maker)
+        settings = read({n: v for n, v in given.items() if n in known() and n.startswith("FIELD_")})
         ports = {one["name"]: one["containerPort"] for one in container["ports"]}
         wanted = {"metrics": getattr(settings, f"{role}_metrics_port")}
         assert ports == wanted | ({"http": settings.gateway_port} if role == "gateway" else {})
-        assert (settings.metrics_host, settings.gateway_host) == ("0.0.0.0", "0.0.0.0")
+        assert settings.metrics_host == "0.0.0.0"
+        assert (settings.gateway_host == "0.0.0.0") == (role == "gateway")
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"]["port"] == ("http" if role == "gateway" else "metrics")
         silent_s = container["livenessProbe"]["periodSeconds"] * container["livenessProbe"]["failureThreshold"]
