@@ -16,6 +16,7 @@ from streams.errors import SettingError
 def register(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="checks everything and says what to do; exit code 1: something is bad")
     doctor.add_argument("--json", action="store_true", help="as schema/cli/doctor.json says")
+    doctor.add_argument("--warn", action="store_true", help="exit code 1 also where somebody should look (for a timer)")
     doctor.set_defaults(handler=run)
 
 
@@ -31,4 +32,5 @@ def run(args: argparse.Namespace) -> int:
             print(line(item))
         counted = {state: sum(item.state == state for item in found) for state in ("ok", "warn", "bad")}
         print(", ".join(f"{count} {state}" for state, count in counted.items()))
-    return int(any(item.state == "bad" for item in found))
+    told = {"bad", "warn"} if args.warn else {"bad"}
+    return int(any(item.state in told for item in found))

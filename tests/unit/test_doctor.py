@@ -262,6 +262,20 @@ def test_without_any_part_it_says_what_to_start(
     assert time.monotonic() - began < 60, "a bound on hanging, never a performance check"
 
 
+@pytest.mark.parametrize(
+    ("states", "plain", "warned"), [(["ok"], 0, 0), (["ok", "warn"], 0, 1), (["warn", "bad"], 1, 1), (["bad"], 1, 1)]
+)
+def test_a_timer_hears_of_warnings_too(
+    states: list[Any], plain: int, warned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(settings: Settings) -> list[findings.Finding]:
+        return [findings.Finding("a check", state, "what") for state in states]
+
+    monkeypatch.setattr("deploy.commands.doctor.examine", found)
+    monkeypatch.setattr("deploy.generations.followed", lambda settings: settings)
+    assert (cli.main(["doctor"]), cli.main(["doctor", "--warn"])) == (plain, warned)
+
+
 def test_a_setting_that_is_none_is_a_finding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setenv("FIELD_PARTITION", "3")
     assert cli.main(["doctor"]) == 1
