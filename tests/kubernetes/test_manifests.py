@@ -40,7 +40,7 @@ VERSIONS = ("1.30", kubernetes_validate.latest_version())
 """1.30 is the oldest: a gateway sleeps before it stops."""
 UNPUBLISHED = {"ScaledObject", "TriggerAuthentication"}
 """KEDA's: no package has their schema. They were held to its definitions by hand (deploy/kubernetes/README.md)."""
-HASH = re.compile(r"(field-settings)-[a-z0-9]{10}")
+HASH = re.compile(r"(field-settings|field-beside)-[a-z0-9]{10}")
 
 
 @pytest.fixture(params=OVERLAYS)
@@ -74,20 +74,24 @@ def test_every_file_is_used() -> None:
     assert there <= used
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", [*OVERLAYS, "beside"])
 def test_the_real_kustomize_makes_the_same_of_it(name: str) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("no kubectl here: tests/kubernetes/kustomize.py is not held to the real one")
     done = subprocess.run(
         ["kubectl", "kustomize", ROOT / "overlays" / name], capture_output=True, text=True, timeout=120, check=True
     )
-    assert len(set(HASH.findall(done.stdout))) == 1
+    assert set(HASH.findall(done.stdout)) == {"field-settings", "field-beside"}.intersection(names_of(overlay(name)))
     wanted = [plain(document) for document in yaml.safe_load_all(HASH.sub(r"\1", done.stdout))]
     (namespace,) = {d["metadata"].get("namespace") for d in wanted if d["kind"] != "Namespace"}
     assert namespace == "field"
     assert sorted(map(repr, map(sorted_deep, overlay_in(name, namespace)))) == sorted(
         map(repr, map(sorted_deep, wanted))
     )
+
+
+def names_of(found: list[Document]) -> set[str]:
+    return {document["metadata"]["name"] for document in found}
 
 
 def overlay_in(name: str, namespace: str) -> list[Document]:

@@ -24,8 +24,11 @@ def label_of(name: str) -> str:
 
 
 def discovered(phase: str = "Running") -> Iterator[Labels]:
-    """As Prometheus has them (role: pod): one for each port of a container, and one without where it has none."""
-    for role, maker in makers(overlay("production")).items():
+    """As Prometheus has them (role: pod): one for each port of a container, and one without where it has none.
+
+    A generation beside is there, too.
+    """
+    for role, maker in makers(overlay("beside")).items():
         pod = {
             f"{META}pod_name": f"field-{role}-x7", f"{META}pod_phase": phase, f"{META}namespace": "field",
             **{label_of(name): text for name, text in labels_of(maker).items()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import Any, Final
 
 from tests.kubernetes.kustomize import ROOT, Document, containers, pod, resolve
@@ -25,7 +27,12 @@ NEEDS: Final = {
 
 
 def overlay(name: str) -> list[Document]:
-    """All that is applied of an overlay."""
+    """All that is applied of an overlay; whoever asks may change it."""
+    return copy.deepcopy(_resolved(name))
+
+
+@cache
+def _resolved(name: str) -> list[Document]:
     return resolve(ROOT / "overlays" / name)
 
 
