@@ -66,7 +66,7 @@ class Front:
                 client.get("/api/health/live", headers={"Authorization": f"Bearer {token(name)}"})
                 while len(self.log()) == before:
                     time.sleep(0.01)
-                by_gateway.setdefault(self.log()[-1]["gateway"], []).append(name)
+                by_gateway.setdefault(self.log()[-1]["field.gateway"], []).append(name)
                 if len(by_gateway) > 1 and all(len(some) >= count for some in by_gateway.values()):
                     break
         return [name for some in by_gateway.values() for name in some[:count]]

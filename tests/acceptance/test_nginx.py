@@ -97,7 +97,8 @@ async def test_a_gateway_is_killed_behind_nginx(stack: Stack, tmp_path: Path) ->
     await asyncio.to_thread(stack.field, "wait")
     check_log(stack.settings, devices, log)
     check_listeners(listeners, log)
-    gateways = Counter(line["gateway"] for line in front.log() if line["route"] == SYNC and line["status"] == 200)
+    taken = [one for one in front.log() if (one["http.route"], one["http.response.status_code"]) == (SYNC, 200)]
+    gateways = Counter(one["field.gateway"] for one in taken)
     assert {f"127.0.0.1:{first}", f"127.0.0.1:{second}"} <= set(gateways), "both have taken events"
     assert KEY not in (text := (front.folder / "errors").read_text())
     assert "token=" not in text + (front.folder / "access").read_text(), "tokens are in no log"

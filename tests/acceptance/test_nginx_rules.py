@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from urllib.parse import quote
 import httpx
 
 from deploy.local import loopback
+from streams.logs.fields import FIELDS
+from streams.logs.lines import ECS_VERSION
 from tests.acceptance.front import SYNC, Front
 from tests.acceptance.stack import REPOSITORY, until
 
@@ -33,6 +38,7 @@ class Behind:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                time.sleep(float(self.headers.get("x-seconds", "0")))
                 heard.append(self.headers.get("authorization", ""))
                 self.send_response(200)
                 self.send_header("content-length", "0")
@@ -85,7 +91,7 @@ def test_a_token_of_the_query_leads_where_the_header_does(tmp_path: Path) -> Non
             for number in range(12):
                 client.get("/", headers={"Authorization": f"Bearer token-{number}"})
                 client.get(f"/?token=token-{number}")
-        gateways = [line["gateway"] for line in front.log()]
+        gateways = [line["field.gateway"] for line in front.log()]
     assert gateways[::2] == gateways[1::2]
     assert len(set(gateways)) > 1
 
@@ -113,6 +119,31 @@ def asked(front: Front) -> Iterator[ssl.SSLSocket]:
         yield secure
 
 
+def test_its_lines_have_the_fields_of_all_logs_and_a_few_of_its_own(tmp_path: Path) -> None:
+    waits = (0.0, 0.03, 0.25, 1.02)
+    behind = Behind()
+    with Front(tmp_path / "front", [behind.port]).running() as front:
+        with httpx.Client(base_url=front.url, verify=front.trust()) as client:
+            for seconds in waits:
+                client.get("/api/health/live", headers={"x-seconds": str(seconds)}).raise_for_status()
+            until(lambda: len(front.log()) == len(waits), "all are in the log")
+        lines = front.log()
+    behind.close()
+    page = (REPOSITORY / "deploy" / "LOGS.md").read_text()
+    own = dict(re.findall(r"^\| `([\w.]+)` \| (string|number) \|", page.partition("## nginx")[2], re.MULTILINE))
+    known = {one.name: one.kind for one in FIELDS} | own
+    for line, seconds in zip(lines, waits, strict=True):
+        always = {one.name for one in FIELDS if one.always} - {"field.generation"}
+        assert always | own.keys() <= line.keys() <= known.keys()
+        assert {name: "number" if isinstance(line[name], int) else "string" for name in line} == {
+            name: known[name] for name in line
+        }
+        assert datetime.fromisoformat(line["@timestamp"]).tzinfo is not None
+        assert seconds <= line["event.duration"] / 1e9 < seconds + 0.9, "nanoseconds"
+        assert line["message"] == "GET /api/health/live 200"
+        assert line["ecs.version"] == ECS_VERSION
+
+
 def test_no_log_has_an_id_a_token_or_an_address(tmp_path: Path) -> None:
     """With gateways that are away and limits that are hit: that is when nginx quotes what was asked."""
     front = Front(tmp_path / "front", [loopback.free(), loopback.free()], FRONT_REQUESTS="1", FRONT_BURST="60")
@@ -132,8 +163,8 @@ def test_no_log_has_an_id_a_token_or_an_address(tmp_path: Path) -> None:
         assert codes == {503, 429}
         until(lambda: len(front.log()) >= len(paths) + 63, "all are in the log")
     lines = front.log()
-    assert [line["route"] for line in lines[: len(paths)]] == paths, "a route for each path, as the gateway has it"
-    assert lines[len(paths)]["route"] == "other"
+    assert [line["http.route"] for line in lines[: len(paths)]] == paths, "a route for each path, as the gateway has it"
+    assert lines[len(paths)]["http.route"] == "other"
     text = (front.folder / "access").read_text() + (front.folder / "errors").read_text()
     assert CANARY not in text
     assert '127.0.0.1"' not in text
