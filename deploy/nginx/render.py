@@ -21,6 +21,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "FRONT_RUN": "/run/nginx",  # folder for its pid and for bodies that wait
     "FRONT_HTTP": "80",  # address:port or port
     "FRONT_HTTPS": "443",
+    "FRONT_TLS": "ssl http2",  # from nginx 1.25.1 on "ssl; http2 on", else it warns; older ones know only this
     "FRONT_STATUS": "127.0.0.1:8081",
     "FRONT_NAME": "_",  # host names, blanks between them
     "FRONT_BODY_BYTES": "4194304",  # FIELD_GATEWAY_BODY_BYTES_MAX

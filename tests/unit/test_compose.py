@@ -200,6 +200,26 @@ def test_nginx_knows_the_gateways_and_they_know_it() -> None:
     assert used == {*render.DEFAULTS, *render.NEEDED} == {name for name in given if name.startswith("FRONT_")}
 
 
+def test_the_papers_say_which_versions_are_shipped() -> None:
+    page = " ".join((FOLDER / "README.md").read_text().split())
+    images = {**compose.MONITORING_IMAGES, **compose.FRONT_IMAGES, "redis": compose.IMAGES["redis"]}
+    for name in ("prometheus", "alertmanager", "nginx", "redis"):
+        version = re.findall(r":v?([0-9.]+)", images[name])[0]
+        word = {"redis": "ship"}.get(name, name)
+        assert re.search(rf"\b{word} {re.escape(version)}\b", page, re.IGNORECASE), f"{name} {version}"
+
+
+def test_http_2_is_asked_for_as_the_image_knows_it() -> None:
+    """1.25.1 has made a directive of it, and warns of the word beside the address, which is all that Debian's knows."""
+    service = PRODUCTION["services"]["nginx"]
+    text = render.render(environment(service))
+    version = tuple(map(int, re.findall(r"\d+", service["image"])[:3]))
+    assert version >= (1, 25, 1)
+    assert re.findall(r"listen 8443 (.*)", text) == ["ssl; http2 on;"]
+    needed = dict.fromkeys(render.NEEDED, "x")
+    assert re.findall(r"listen 443 (.*)", render.render(needed)) == ["ssl http2;"]
+
+
 def test_what_nginx_needs_is_named_where_it_is_missing() -> None:
     with pytest.raises(render.InputError, match="FRONT_CERTIFICATE, FRONT_CERTIFICATE_KEY not set"):
         render.render({"FRONT_GATEWAYS": "server a:1;"})
