@@ -10,9 +10,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Final
 
+from deploy import steps
 from streams import logs
 from streams.errors import FieldError
 from streams.settings import Settings
@@ -54,14 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     given = sys.argv[1:] if argv is None else argv
     args = parser(next(iter(given), "")).parse_args(given)
-    daemon = getattr(args, "logs", False)
-    if not daemon:
+    daemon, step = getattr(args, "logs", False), steps.role(args)
+    if not daemon and not step:
         # Client libraries report every failed attempt; a command says the outcome once.
         logging.basicConfig(level=logging.CRITICAL)
     try:
-        return int(args.handler(args))
+        with steps.logged(step) if step else nullcontext():
+            return int(args.handler(args))
     except FieldError as error:
-        if daemon:  # its settings are wrong: it has not begun its log
+        if step:
+            logs.ends(steps.LOG, error, error.exit_code)
+        elif daemon:  # its settings are wrong: it has not begun its log
             logs.start(getattr(args, "role", "supervisor"), Settings())
             logs.ends(logging.getLogger("field.process"), error, error.exit_code)
         else:

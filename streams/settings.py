@@ -288,7 +288,7 @@ class Settings:
     log_format: str = setting(
         "FIELD_LOG_FORMAT",
         "auto",
-        "of the processes' lines on standard output; auto: text on a terminal, else JSON",
+        "of the processes' lines on standard output; auto: text on a terminal, else JSON; json: steps, too",
         choices=("auto", "json", "text"),
     )
     traces_endpoint: str = setting(

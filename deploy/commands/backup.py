@@ -60,12 +60,12 @@ def register(commands: Any) -> None:
         "--timeout", type=float, default=WAIT_S, metavar="S", help="for the worker to fold what there is (default 60)"
     )
     make.add_argument("--json", action="store_true", help="as schema/cli/backup.json says")
-    make.set_defaults(handler=run_backup)
+    make.set_defaults(handler=run_backup, is_step=True)
     back = commands.add_parser("restore", help="a backup into an empty place; compares what comes out")
     back.add_argument("folder", type=Path, metavar="DIR")
     back.add_argument("--at", metavar="NAME", help="another one than the newest")
     back.add_argument("--json", action="store_true", help="as schema/cli/restore.json says")
-    back.set_defaults(handler=run_restore)
+    back.set_defaults(handler=run_restore, is_step=True)
 
 
 def run_backup(args: argparse.Namespace) -> int:

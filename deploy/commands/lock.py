@@ -29,10 +29,10 @@ def register(commands: Any) -> None:
     at_kafka.add_argument("folder", type=Path)
     at_kafka.add_argument("--brokers", required=True, metavar="HOST:PORT", help="of the listener BROKERS")
     at_kafka.add_argument("--keep", action="store_true", help="rights that are no longer wanted (two events topics)")
-    at_kafka.set_defaults(handler=run_kafka)
+    at_kafka.set_defaults(handler=run_kafka, is_step=True)
     at_postgres = steps.add_parser("postgres", help="its accounts and database; `field migrate` then gives the rights")
     at_postgres.add_argument("folder", type=Path)
-    at_postgres.set_defaults(handler=run_postgres)
+    at_postgres.set_defaults(handler=run_postgres, is_step=True)
     for step in (at_kafka, at_postgres):
         step.add_argument("--timeout", type=float, default=60.0, metavar="S", help="for it to answer (default 60)")
     steps.add_parser("show", help="who may do what in Kafka and Redis").set_defaults(handler=run_show)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 def register(commands: Any) -> None:
     command = commands.add_parser("migrate", help="create the topics and bring the database to this version's schema")
     command.add_argument("--timeout", type=float, default=60.0, metavar="S", help="for a part to answer (default 60)")
-    command.set_defaults(handler=run)
+    command.set_defaults(handler=run, is_step=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,12 @@ FIELDS: Final = (
     Field("message", "string", "one line for people, 2,000 characters at most", True),
     Field("ecs.version", "string", "version of the Elastic Common Schema that the names follow", True),
     Field("service.name", "string", "field", True),
-    Field("service.node.role", "string", "worker, projector, publisher, gateway, supervisor or embedded", True),
+    Field(
+        "service.node.role",
+        "string",
+        "the process (worker, gateway, ...; supervisor, embedded), or the step (migrate, ...)",
+        True,
+    ),
     Field("process.pid", "number", "process id", True),
     Field("log.logger", "string", "who says it: a module of ours, or a library", True),
     Field("field.generation", "string", "the generation that this process belongs to", True),
