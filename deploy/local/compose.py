@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from deploy.local import system
+from deploy.local import kafka, system
 from deploy.local.cache import Echo
 from streams.settings import Settings
 
@@ -82,6 +82,7 @@ def environment(settings: Settings) -> dict[str, str]:
     url = urlsplit(settings.database_url)
     return {
         "KAFKA_PORT": settings.kafka_brokers.split(",")[0].rpartition(":")[2],
+        kafka.JOINING: str(kafka.joining_ms()),
         "POSTGRES_PORT": str(url.port or 5432),
         "POSTGRES_USER": unquote(url.username or ""),
         "POSTGRES_PASSWORD": unquote(url.password or ""),

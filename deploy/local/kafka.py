@@ -19,6 +19,7 @@ from streams.settings import Settings
 VERSION = "4.1.0"
 SCALA = "2.13"
 JAVA_MIN = 17
+JOINING = "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS"
 
 _POM = f"""<project>
   <modelVersion>4.0.0</modelVersion>
@@ -130,14 +131,18 @@ def _properties(data: Path, port: int, controller_port: int) -> dict[str, Any]:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "share.coordinator.state.topic.num.partitions": 1,
-        # how long the first member of a group waits for others; benchmarks want them to begin together
-        "group.initial.rebalance.delay.ms": int(os.environ.get("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")),
+        "group.initial.rebalance.delay.ms": joining_ms(),
         "group.min.session.timeout.ms": 1000,
         "message.max.bytes": 10_485_760,
         "replica.fetch.max.bytes": 10_485_760,
         "log.cleaner.dedupe.buffer.size": 33_554_432,  # a quarter of the default: the heap is small
         "initial.broker.registration.timeout.ms": 30_000,
     }
+
+
+def joining_ms() -> int:
+    """How long the first member of a group waits for others; benchmarks want them to begin together."""
+    return int(os.environ.get(JOINING, "0"))
 
 
 def parse_java_version(text: str) -> int:

@@ -24,7 +24,7 @@ import psycopg
 from aiokafka.errors import KafkaError
 
 from deploy.cli import INTERRUPTED
-from deploy.local import loopback
+from deploy.local import kafka, loopback
 from streams.errors import FieldError
 from streams.settings import Settings, read
 from tests.benchmarks.bench import figures, machine, ours, paced, peers, picture, rows, setup, table
@@ -164,7 +164,7 @@ def session() -> Session:
     """Parts of our own; the tests sweep them away should we be killed. Those of TEST_PARTS where it is set."""
     if path := os.environ.get("TEST_PARTS"):
         return Session(read({**json.loads(Path(path).read_text()), "FIELD_PARTS": "none"}), ours=False)
-    os.environ.setdefault("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "5000")  # several of ours begin together
+    os.environ.setdefault(kafka.JOINING, "5000")  # several of ours begin together
     ports = [loopback.free() for _ in range(3)]
     return Session(
         Settings(

@@ -24,7 +24,8 @@ RATIOS = (
 """Ours, the best of such rows, to the best of others."""
 NOTES = """\
 events/s from the first to the last event folded; "until durable" goes on to the last commit, for which ours are told to
-end as a bounded job of Flink ends by itself. CPU of the contender's processes alone; broker and database run beside it on the same machine. RSS is the highest, added over processes.
+end as a bounded job of Flink ends by itself. CPU of the contender's processes alone; broker and database run beside it
+on the same machine. RSS is the highest, added over processes.
 Changelog: keys and values of what the state is recovered from (Kafka records; for Flink checkpoint files and for
 Bytewax its SQLite files, marked f); what else is written is in the JSON.
 There is no row "the field, simple fold": the field always folds all tables, the peers one row a device.
