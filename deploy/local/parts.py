@@ -30,8 +30,8 @@ NAMES = ("kafka", "postgres", "redis")
 _LOOPBACK = ("127.0.0.1", "localhost")
 _POLITE = {"postgres": signal.SIGINT}  # its "fast" shutdown; SIGTERM would wait for every client to leave
 _READY_S = 90.0
-_PASSING = ("pre-existing shared memory block", "BindException")
-"""Worth another try: children of a killed PostgreSQL are still leaving; Kafka's second port was just taken."""
+_PASSING = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists', "BindException")
+"""Worth another try: a killed PostgreSQL or its children are still leaving; Kafka's second port was just taken."""
 
 
 def choose(settings: Settings) -> tuple[str, str]:

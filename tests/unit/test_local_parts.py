@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import re
 import socket
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from deploy import context
-from deploy.local import bring, compose, kafka, parts, postgres, redis, system
+from deploy.local import bring, compose, health, kafka, parts, postgres, redis, system
 from streams.errors import FieldError, SettingError, SetupError
 from streams.settings import Settings
 
@@ -110,6 +111,30 @@ def test_a_taken_port_is_an_error_that_names_the_setting(tmp_path: Path) -> None
         settings = Settings(home=str(tmp_path), redis_port=taken.getsockname()[1])
         with pytest.raises(FieldError, match=r"taken by another program.*REDIS_PORT"):
             parts.start_part(settings, "redis", echo=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("tail", "starts"),
+    [
+        ('FATAL:  lock file "postmaster.pid" already exists', 2),  # of one that was killed and is not quite gone
+        ("FATAL:  pre-existing shared memory block is still in use", 2),
+        ("FATAL:  could not open directory", 1),
+    ],
+)
+def test_a_start_is_tried_again_while_the_one_before_leaves(
+    tail: str, starts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    up = health.Answer(True)
+    monkeypatch.setattr(parts, "_listens", lambda port: False)
+    monkeypatch.setattr(parts, "_probe", lambda *_: up if len(begun) > 1 else up._replace(up=False))
+    monkeypatch.setattr(parts.process, "running", lambda *_: None)
+    monkeypatch.setattr(parts.process, "log_end", lambda *_: tail)
+    monkeypatch.setattr(parts.process, "start", lambda *_: begun.append("postgres"))
+    monkeypatch.setattr(parts.time, "sleep", lambda _: None)
+    with contextlib.suppress(SetupError):
+        parts._launch(Settings(home=str(tmp_path)), "postgres", lambda: ["postgres"], lambda line: None)
+    assert len(begun) == starts
 
 
 def test_no_cluster_looks_like_an_option() -> None:
