@@ -31,7 +31,7 @@ test: lint ## everything but the long tests, on parts of its own (other ports, a
 
 soak: venv ## kills, zombies, outages in rounds for HOURS (1), report in .field/soak; then the long tests, each alert by its fault, and an upgrade (WITHOUT="long alerts upgrade")
 	@.venv/bin/python -m tests.faults.soak --hours $(or $(HOURS),1) --seed $(or $(SEED),1)
-	@$(if $(filter long,$(WITHOUT)),,.venv/bin/pytest -m long tests && LAW_EXAMPLES=3000 .venv/bin/pytest tests/property)
+	@$(if $(filter long,$(WITHOUT)),,.venv/bin/pytest -m long tests && LAW_EXAMPLES=3000 FUZZ_RUNS=200000 .venv/bin/pytest tests/property tests/fuzz)
 	@$(if $(filter alerts,$(WITHOUT)),,.venv/bin/python -m tests.monitoring.alerts)
 	@$(if $(filter upgrade,$(WITHOUT)),,.venv/bin/python -m tests.upgrade)
 

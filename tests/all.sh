@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs all tests but the long ones (`make soak` has these) in three lanes side by side, of about the same length: the pure ones, the faults, the page, smaller ones
-# and two long acceptance tests; the gateway, the integration tests and the locked parts; and whatever else there is.
-# Every run of pytest starts parts of its own. Fails when any fails. (A fourth lane makes two cores so busy that tests
-# which bound an answer fail.)
+# Runs all tests but the long ones (`make soak` has these) in three lanes side by side, of about the same length: the
+# pure ones, the faults, the page and smaller ones; the gateway, the integration tests and the locked parts; and
+# whatever else there is. Every run of pytest starts parts of its own. Fails when any fails. (A fourth lane makes two
+# cores so busy that tests which bound an answer fail.)
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=(${PYTEST:-.venv/bin/pytest} --durations=15 --durations-min=5 -m "not long")
@@ -11,7 +11,6 @@ smaller=(tests/browser tests/conformance tests/embedded tests/migration tests/mo
 face=(tests/gateway)
 beside=(tests/integration)
 locked=(tests/locked)
-long=(tests/acceptance/test_contacts.py tests/acceptance/test_verifier.py)
 rest=()
 for folder in tests/*/; do # whatever is none of them, so that a new folder is never forgotten
     folder=${folder%/}
@@ -39,11 +38,11 @@ lane() { # NAME, then the folders of each run with "--" between them
 }
 
 options=("$@")
-lane 1-pure "${pure[@]}" -- tests/faults -- "${smaller[@]}" -- "${long[@]}" &
+lane 1-pure "${pure[@]}" -- tests/faults -- "${smaller[@]}" &
 pids+=($!)
 lane 2-face "${face[@]}" -- "${beside[@]}" -- "${locked[@]}" &
 pids+=($!)
-"${pytest[@]}" "${rest[@]}" "${long[@]/#/--ignore=}" "${options[@]}"
+"${pytest[@]}" "${rest[@]}" "${options[@]}"
 code=$?
 for pid in "${pids[@]}"; do
     wait "$pid" || code=1

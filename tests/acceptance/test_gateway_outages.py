@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from deploy import context
 from deploy.local import parts
@@ -90,6 +91,7 @@ class Clients:
                     yield kind, json.loads(value)
 
 
+@pytest.mark.long
 async def test_what_clients_see_while_parts_are_away(own_stack: Stack) -> None:
     stack = own_stack
     settings = context.load(stack.environ)

@@ -42,6 +42,7 @@ def stack(make_settings: Callable[..., Settings], contacts_file: Path) -> Iterat
         yield one
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # many rebuilds one after the other
 def test_every_way_to_rebuild_gives_one_digest(stack: Stack, contacts_file: Path, tmp_path: Path) -> None:
     once = digest_in_memory(stack.settings, contacts_file)

@@ -12,7 +12,7 @@ import pytest
 from schema.examples import records
 from tests.tidy.source import ROOT
 
-RUNS = 30_000
+RUNS = int(os.environ.get("FUZZ_RUNS", "10000"))
 
 
 def corpus(folder: Path) -> None:

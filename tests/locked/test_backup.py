@@ -57,6 +57,7 @@ def saver(locked: Locked, tmp_path: Path) -> Stack:
     return one
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_backup_comes_back_on_other_locked_servers(
     locked: Locked, saver: Stack, place: Locked, tmp_path: Path

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from streams import contacts
 from streams.changes import ShardView, merge
 from streams.fold.as_of import AsOf
@@ -42,6 +44,7 @@ def told(views: Sequence[ShardView], at: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_fifty_moments_of_the_conference(contacts_file: Path) -> None:
     rows = contacts.read_rows(contacts_file)
     wanted = chosen(rows)
