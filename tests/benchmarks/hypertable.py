@@ -100,9 +100,10 @@ def write(connection: Connection, way: Way, rows: Rows) -> float:
     return time.perf_counter() - begun
 
 
-def strip(connection: Connection, way: Way) -> None:
-    """What this way does without goes; no job of TimescaleDB works meanwhile."""
-    connection.execute("SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs")
+def strip(connection: Connection, way: Way, edition: str) -> None:
+    """What this way does without goes; no job works meanwhile (the Apache edition refuses to stop them, and has one)."""
+    if edition == COMMUNITY:
+        connection.execute("SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs")
     for name in way.dropped:
         connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
     for name in () if way.aggregates else VIEWS:
@@ -164,7 +165,7 @@ def measure(settings: Settings, rows: Rows, runs: int) -> Iterator[str]:
             ours.make_database(own)
             migrate(own.database_url, retention_days=0)
             with psycopg.connect(own.database_url, autocommit=True) as connection:
-                strip(connection, way)
+                strip(connection, way, edition)
             with psycopg.connect(own.database_url) as connection:
                 one.seconds.append(write(connection, way, rows))
             if way == next(iter(seen)):
