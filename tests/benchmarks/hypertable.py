@@ -101,7 +101,7 @@ def write(connection: Connection, way: Way, rows: Rows) -> float:
 
 
 def strip(connection: Connection, way: Way, edition: str) -> None:
-    """What this way does without goes; no job works meanwhile (the Apache edition refuses to stop them, and has one)."""
+    """What this way does without goes; no job works meanwhile (the Apache edition has one, and stops none)."""
     if edition == COMMUNITY:
         connection.execute("SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs")
     for name in way.dropped:
