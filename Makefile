@@ -38,5 +38,5 @@ soak: venv ## kills, zombies, outages in rounds for HOURS (1), report in .field/
 upgrade: venv ## a rolling upgrade from an earlier version under load, compared row by row; FROM=REVISION (release 0.3.0); two minutes
 	@.venv/bin/python -m tests.upgrade $(if $(FROM),--from $(FROM))
 
-bench: venv ## the field beside Flink, Kafka Streams, Quix, Bytewax and Faust; ARGS="--rows 'ours-*' --runs 1"; half an hour
+bench: venv ## the field beside Flink, Kafka Streams, Quix, Bytewax and Faust; ARGS="--rows 'ours-*' --runs 1"; an hour and more
 	@.venv/bin/python -m tests.benchmarks.bench $(ARGS)

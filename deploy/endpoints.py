@@ -33,12 +33,13 @@ class Answer(NamedTuple):
 
 
 def ask(settings: Settings, further: Iterable[str] = ()) -> list[Answer]:
-    """Asks all of the settings and ``further`` ones (host:port); blocks a second or so for one that does not answer."""
-    named = [one.strip() for one in settings.endpoints.split(",") if one.strip()]
-    places = [place for one in (*named, *further) for place in addresses(one)]
-    if not places:
-        return []
-    with ThreadPoolExecutor(min(AT_ONCE, len(places))) as pool:
+    """Asks all of the settings and ``further`` ones (host:port), each once.
+
+    Blocks for TIMEOUT_S where one does not answer, and as long as the resolver takes where a name is not known.
+    """
+    named = [*(one.strip() for one in settings.endpoints.split(",") if one.strip()), *further]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        places = [place for found in pool.map(addresses, named) for place in found]
         return list(pool.map(_ask, dict.fromkeys(places)))
 
 
@@ -63,10 +64,10 @@ def _ask(where: str) -> Answer:
     return Answer(Endpoint(where, role, bool(role)), samples if role else None)
 
 
-def summed(found: Iterable[Samples | None]) -> Samples | None:
-    """Of several processes as of one; None where none has answered."""
+def summed(found: Iterable[Answer], role: str) -> Samples | None:
+    """Of all processes of a role as of one; None where none has answered."""
     out: Samples = {}
-    for samples in found:
+    for samples in (one.samples for one in found if one.endpoint.role == role):
         for key, value in (samples or {}).items():
             out[key] = out.get(key, 0.0) + value
     return out or None

@@ -83,7 +83,7 @@ class Projection(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """Counters of the running workers since their start; all None when no endpoint of one is known and answers.
+    """Counters of this home's worker, else of those of FIELD_ENDPOINTS, since their start; None where none answers.
 
     Of an embedded field: of the state as it stands, whoever folded it.
     """
@@ -205,9 +205,7 @@ async def _look(settings: Settings, ask_kafka: Callable[[], Awaitable[Kafka]]) -
             follower(name, at, None if name in unknown else ends, moved.get(name, {}), time.time())
             for name, at in reflected.items()
         ],
-        counts=_counts(
-            endpoints.summed([worker, *(one.samples for one in elsewhere if one.endpoint.role == positions.WORKER)])
-        ),
+        counts=_counts(worker or endpoints.summed(elsewhere, positions.WORKER)),
         field=hot.field,
         endpoints=[one.endpoint for one in elsewhere],
     )

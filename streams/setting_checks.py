@@ -65,11 +65,16 @@ def _check_addresses(settings: Settings) -> None:
 
 def _check_places(name: str, places: str) -> None:
     for place in places.split(","):
-        host, _, port = place.strip().rpartition(":")
-        if not host or not (port.isascii() and port.isdigit()):
-            raise SettingError(name, f"{place!r} is not host:port")
-        if not 1 <= int(port) <= 65_535:
-            raise SettingError(name, f"port {port} is outside 1..65535")
+        if problem := place_problem(place.strip()):
+            raise SettingError(name, problem)
+
+
+def place_problem(place: str) -> str:
+    """Why it is no host:port; empty if it is one."""
+    host, _, port = place.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()):
+        return f"{place!r} is not host:port"
+    return "" if 1 <= int(port) <= 65_535 else f"port {port} is outside 1..65535"
 
 
 def _check_proxies(proxies: str) -> None:

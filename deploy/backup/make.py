@@ -42,7 +42,7 @@ def backup(settings: Settings, folder: Path, wait_s: float, progress: Progress) 
         before = _newest(folder)
         name = _name(folder)
         fresh = folder / (name + UNFINISHED)
-        fresh.mkdir(mode=0o700)
+        fresh.mkdir()
         seconds: dict[str, float] = {}
         with _timed(seconds, "database"):
             database = _database(settings, folder, fresh, name)

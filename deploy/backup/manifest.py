@@ -185,8 +185,28 @@ def forget(folder: Path, keep: int) -> list[str]:
 
 
 @contextmanager
+def _private() -> Iterator[None]:
+    """New folders and files are their owner's alone: every event is in them."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Nobody else writes meanwhile; what was cut off before is removed. Raises InputError."""
+    """Nobody else writes meanwhile, or may read what comes; what was cut off before is removed. Raises InputError."""
+    with _private(), _alone(folder):
+        for left in folder.glob(f"*{UNFINISHED}"):
+            shutil.rmtree(left)
+        for left in (folder / LETTERS).glob(f"*/*{UNFINISHED}"):
+            left.unlink()
+        yield
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
@@ -197,10 +217,6 @@ def writing(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"another backup is written to {folder} right now") from None
-        for left in folder.glob(f"*{UNFINISHED}"):
-            shutil.rmtree(left)
-        for left in (folder / LETTERS).glob(f"*/*{UNFINISHED}"):
-            left.unlink()
         yield
 
 

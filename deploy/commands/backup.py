@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,7 +77,7 @@ def run_backup(args: argparse.Namespace) -> int:
     settings = generations.followed(context.load(role="backup"))
     target = Path(folder)
     before = {one.name for one in manifest.load(target).files()} if _has_some(target) else set()
-    with _private(), bar("archiving", 0, "records") as progress:
+    with bar("archiving", 0, "records") as progress:
         found = backup(settings, target, args.timeout, progress)
     removed = manifest.forget(target, args.keep) if args.keep else []
     made = _made(found, target, before, removed)
@@ -94,16 +92,6 @@ def run_backup(args: argparse.Namespace) -> int:
     for name in removed:
         print(f"removed {target / name}")
     return 0
-
-
-@contextlib.contextmanager
-def _private() -> Iterator[None]:
-    """Folders and files are for their owner alone: every event is in them."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 def _has_some(folder: Path) -> bool:

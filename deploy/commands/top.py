@@ -16,6 +16,7 @@ from deploy.top import draw
 from deploy.top.look import Looker
 from deploy.top.rows import Look, Top, top
 from streams.errors import InputError
+from streams.setting_checks import place_problem
 
 WIDTH: Final = 120
 """Of what is printed where there is no terminal, which would say how wide it is."""
@@ -35,9 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if args.interval <= 0:
         raise InputError("--interval must be above 0 seconds")
     for where in args.endpoint:
-        host, _, port = where.rpartition(":")
-        if not host or not port.isdigit():
-            raise InputError(f"--endpoint {where!r} is not host:port")
+        if problem := place_problem(where):
+            raise InputError(f"--endpoint: {problem}")
     asyncio.run(_run(args))
     return 0
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.local import cache, loopback, system
 from deploy.local.cache import Echo
-from streams.errors import SetupError
+from streams.errors import SettingError, SetupError
 from streams.settings import Settings
 
 VERSION = "4.1.0"
@@ -141,8 +141,13 @@ def _properties(data: Path, port: int, controller_port: int) -> dict[str, Any]:
 
 
 def joining_ms() -> int:
-    """How long the first member of a group waits for others; benchmarks want them to begin together."""
-    return int(os.environ.get(JOINING, "0"))
+    """How long the first member of a group waits for others; benchmarks want them to begin together.
+
+    Raises SettingError.
+    """
+    if not (text := os.environ.get(JOINING, "0")).isdecimal():
+        raise SettingError(JOINING, f"{text!r} is no number of milliseconds")
+    return int(text)
 
 
 def parse_java_version(text: str) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 
 from deploy import endpoints, observe
 from deploy.commands import status
-from deploy.endpoints import Endpoint
+from deploy.endpoints import Answer, Endpoint
 from streams.errors import SettingError
 from streams.settings import Settings, read
 from tests.commands import valid
@@ -53,6 +54,14 @@ def test_status_asks_them_and_adds_up_the_workers(tmp_path: Path, capsys: pytest
     valid("status", capsys.readouterr().out)
 
 
+def test_the_worker_of_this_home_is_not_counted_twice(tmp_path: Path) -> None:
+    """Where it stands in FIELD_ENDPOINTS, too."""
+    with process("worker", 3) as place:
+        port = int(place.rpartition(":")[2])
+        found = asyncio.run(observe.look(replace(nobody(tmp_path, f"{place},{place}"), worker_metrics_port=port)))
+    assert (found.counts.events, found.endpoints) == (3, [Endpoint(place, "worker", True)])
+
+
 def test_what_answers_and_is_none_of_ours_is_not_up() -> None:
     with process("", 3) as stranger, process("oracle", 3) as other:
         found = endpoints.ask(Settings(), [stranger, other])
@@ -76,9 +85,14 @@ def test_a_name_stands_for_all_of_its_addresses(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_summed_is_nothing_where_nobody_answers() -> None:
-    assert endpoints.summed([None, None]) is None
     key = ("field_events_total", ())
-    assert endpoints.summed([{key: 2.0}, None, {key: 3.0}]) == {key: 5.0}
+
+    def answer(role: str, value: float | None) -> Answer:
+        return Answer(Endpoint("h:1", role, value is not None), None if value is None else {key: value})
+
+    assert endpoints.summed([answer("worker", None), answer("gateway", 7.0)], "worker") is None
+    found = [answer("worker", 2.0), answer("worker", None), answer("gateway", 7.0), answer("worker", 3.0)]
+    assert endpoints.summed(found, "worker") == {key: 5.0}
 
 
 @pytest.mark.parametrize("text", ["worker", "worker:0", "worker:70000", "a:1,,b:2", ":9101", "a:x"])

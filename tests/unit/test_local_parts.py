@@ -137,6 +137,12 @@ def test_a_start_is_tried_again_while_the_one_before_leaves(
     assert len(begun) == starts
 
 
+def test_a_wait_for_members_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kafka.JOINING, "5 s")
+    with pytest.raises(SettingError, match=kafka.JOINING):
+        kafka._properties(Path("/somewhere"), 1234, 2345)
+
+
 def test_no_cluster_looks_like_an_option() -> None:
     assert not any(kafka.cluster_id().startswith("-") for _ in range(2_000))
 

@@ -1,6 +1,6 @@
 """The field beside what people would pick instead: one command, one run, a table, JSON and pictures.
 
-    python -m tests.benchmarks.bench                             everything (about three quarters of an hour)
+    python -m tests.benchmarks.bench                             everything (an hour and more)
     python -m tests.benchmarks.bench --rows 'ours-*,flink-heap-*' --events 100000 --runs 1
 
 It brings Kafka, PostgreSQL and Redis of its own (or takes those of TEST_PARTS), fills the topics with the same seeded
