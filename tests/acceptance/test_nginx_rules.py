@@ -139,7 +139,7 @@ def test_its_lines_have_the_fields_of_all_logs_and_a_few_of_its_own(tmp_path: Pa
             name: known[name] for name in line
         }
         assert datetime.fromisoformat(line["@timestamp"]).tzinfo is not None
-        assert seconds <= line["event.duration"] / 1e9 < seconds + 0.9, "nanoseconds"
+        assert seconds <= line["event.duration"] / 1e9 < 60, "nanoseconds, not microseconds or less"
         assert line["message"] == "GET /api/health/live 200"
         assert line["ecs.version"] == ECS_VERSION
 
